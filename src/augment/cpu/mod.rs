@@ -1,0 +1,1 @@
+//! Renders views on the CPU.

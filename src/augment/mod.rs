@@ -1,0 +1,79 @@
+//! Views: how they are planned, and THE definition of what a plan renders to.
+//!
+//! # Definition
+//!
+//! A view is `u8`, `[3, size, size]`, planar R, G, B. It is what Pillow 11.3 and the published recipe give, in this order:
+//!
+//! 1. **crop** `plan.crop` of the source, grown by `plan.pad` reflected pixels on each side (the edge pixel is not repeated);
+//! 2. **resize** to `size` x `size`: separable, horizontal pass first, each pass rounded to 8 bits; taps, 22-bit weights and
+//!    rounding of Pillow's `Image.resize` ([`weights`]); a pass that does not change the size is skipped;
+//! 3. **mirror** left to right;
+//! 4. **colour operations** in the plan's order, each rounded to 8 bits: brightness, contrast, saturation blend in f32 with black,
+//!    the mean grey, the grey image (`Image.blend`: truncation, clamped outside factors 0..1); hue in Pillow's byte HSV;
+//! 5. **gray**: `L = (19595 R + 38470 G + 7471 B + 32768) >> 16`, in all three channels;
+//! 6. **blur**: Gaussian of `plan.blur_sigma` output pixels, taps `-r..=r` with `r = (size / 10) / 2`, weights normalised in f64,
+//!    vertical then horizontal, zeros outside the view (borders darken), f32, rounded to nearest after both passes;
+//! 7. **quarter turns** counter-clockwise, `k` of them (`torch.rot90`).
+//!
+//! Values stay 0..=255; dividing by 255 is the device's business.
+//!
+//! # Tolerances
+//!
+//! | pair | crop, resize, mirror, colour, gray, turns | blur | why |
+//! | --- | --- | --- | --- |
+//! | executor vs [`reference`](crate::augment::reference) | equal bytes | [`BLUR_LEVELS`] level | integer rules and IEEE f32; blur sums in another order |
+//! | reference vs Pillow 11.3 | equal bytes | [`BLUR_LEVELS`] level | the published blur is never rounded to 8 bits |
+//!
+//! # Files
+//!
+//! - [`plan`]: [`ViewPlan`], 48 bytes, no pointers. [`policy`]: the ranges choices are drawn from. [`draw`]: policy and key to plan.
+//! - [`task`]: choices of a whole class (rotation), written into all its views. [`recipe`]: the published recipes by name.
+//! - [`weights`]: resample tables. [`reference`](crate::augment::reference): the slow oracle. [`cpu`]: the executor.
+
+pub mod cpu;
+pub mod draw;
+pub mod plan;
+pub mod policy;
+pub mod recipe;
+#[cfg(feature = "reference")]
+pub mod reference;
+pub mod task;
+pub mod weights;
+
+pub use draw::{ViewKey, draw_view};
+pub use plan::{ColourOp, CropBox, ViewPlan};
+pub use policy::{BlurPolicy, CropPolicy, JitterPolicy, ViewPolicy};
+pub use task::{ClassPlan, TaskPolicy};
+
+/// Largest difference, in levels of 0..=255, between two executors where a view is blurred.
+pub const BLUR_LEVELS: u8 = 1;
+
+/// What every view of a batch shares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ViewSpec {
+    /// Side of the square view, in pixels.
+    pub size: u32,
+    /// Kernel of the resize.
+    pub filter: Filter,
+}
+
+impl ViewSpec {
+    /// Bicubic views of `size` x `size` pixels.
+    pub const fn bicubic(size: u32) -> Self {
+        Self { size, filter: Filter::Bicubic }
+    }
+
+    /// Bytes of one view: `3 * size * size`.
+    pub const fn bytes(self) -> usize {
+        3 * self.size as usize * self.size as usize
+    }
+}
+
+/// Kernel of the antialiased resize, Pillow's of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// Triangle, support 1.
+    Bilinear,
+    /// Cubic convolution with a = -0.5, support 2.
+    Bicubic,
+}

@@ -1,0 +1,73 @@
+//! metacl feeds and trains contrastive learning and meta-learning on images.
+//!
+//! # The way of a sample
+//!
+//! ```text
+//! seed, epoch, step, rank ──► episode::sampler ──► sample ids             (pure)
+//! ids, policies, sizes ─────► episode::plan ─────► EpisodePlan            (pure; ALL randomness of the batch)
+//! mapped shard ─► bytes ────► decode, once per sample
+//!                             └─► augment::cpu: every view rendered straight into its row of a slot
+//! slot ──► device: one copy per batch ──► Batch { images, rows, labels }
+//! Batch ─► train: encoder ─► heads ─► loss ─► optimizer                   (nothing flows back but "slot is free")
+//! ```
+//!
+//! # What is promised
+//!
+//! - **A batch is a function** of (data, config, seed, step). Thread count, world size, executor and resume cannot change it:
+//!   every random choice is drawn by a counter-based generator and written into an [`episode::EpisodePlan`] before a byte is decoded.
+//! - **A view is what Pillow gives**, to the byte, for crop, resize, jitter and gray; blur within one level.
+//! - **Bad input is an error**, with file, offset or key, the value, and what to do.
+//!
+//! # Modules, lowest first (a module imports only from lower ranks; `tests/layering.rs` holds this)
+//!
+//! | rank | module | holds |
+//! | --- | --- | --- |
+//! | 0 | [`rng`], [`image`] | counter-based randomness; borrowed pixels, sizes, rectangles |
+//! | 1 | [`shard`], [`gpu`] | the dataset file; the CUDA driver |
+//! | 2 | [`decode`] | record bytes to pixels |
+//! | 3 | [`augment`] | plans of views and their executors |
+//! | 4 | [`episode`] | everything random about a batch; the row order |
+//! | 5 | [`loader`] | threads and slots |
+//! | 6 | `device`, `nn`, `optim`, `dist` | torch: tensors, networks, heads, updates (feature `torch`) |
+//! | 7 | `train`, `eval` | the loop; linear probe, kNN (feature `torch`) |
+//! | 8 | [`config`], [`error`] | published flags and files to specs; one error for the programs |
+//!
+//! # Features
+//!
+//! | feature | default | gives | without it |
+//! | --- | --- | --- | --- |
+//! | `torch` | yes | trainer and evaluation | the engine alone |
+//! | `cuda` | yes | NVIDIA GPUs, opened at run time | CPU only |
+//! | `turbo` | yes | libjpeg-turbo | zune-jpeg: pure Rust; its pixels may differ by a level |
+//! | `reference` | no | the slow oracle of the tests | |
+
+pub mod image;
+pub mod rng;
+
+pub mod gpu;
+pub mod shard;
+
+pub mod decode;
+
+pub mod augment;
+
+pub mod episode;
+
+pub mod loader;
+
+#[cfg(feature = "torch")]
+pub mod device;
+#[cfg(feature = "torch")]
+pub mod dist;
+#[cfg(feature = "torch")]
+pub mod nn;
+#[cfg(feature = "torch")]
+pub mod optim;
+
+#[cfg(feature = "torch")]
+pub mod eval;
+#[cfg(feature = "torch")]
+pub mod train;
+
+pub mod config;
+pub mod error;
