@@ -87,7 +87,9 @@ pub enum EpisodeError {
         size: u32,
     },
     /// The ranks cannot share the batch.
-    #[error("batch_size {batch} does not divide over {world} processes (rank {rank}): choose a multiple of the world size")]
+    #[error(
+        "batch_size {batch} does not divide over {world} processes (rank {rank}): choose a multiple of the world size"
+    )]
     UnevenBatch {
         /// Images of a step.
         batch: u32,
