@@ -1,1 +1,5 @@
 //! episode
+
+pub mod rows;
+
+pub use rows::RowLayout;
