@@ -42,7 +42,11 @@ pub struct EmbedSpec {
 ///
 /// # Errors
 /// What the loader finds, and [`EvalError::NoLabel`] where a sample has no class.
-pub fn embed(set: &Arc<ShardSet>, spec: &EmbedSpec, encode: impl Fn(&Tensor) -> Tensor) -> Result<Embedding, EvalError> {
+pub fn embed(
+    set: &Arc<ShardSet>,
+    spec: &EmbedSpec,
+    encode: impl Fn(&Tensor) -> Tensor,
+) -> Result<Embedding, EvalError> {
     let _no_grad = tch::no_grad_guard();
     let wanted = if spec.samples == 0 { set.len() } else { spec.samples.min(set.len()) };
     // A cap takes a random part: datasets lie sorted by class.
@@ -57,7 +61,10 @@ pub fn embed(set: &Arc<ShardSet>, spec: &EmbedSpec, encode: impl Fn(&Tensor) -> 
         let plan = batch.plan();
         for (&label, &sample) in plan.labels.iter().zip(&plan.samples) {
             if label as usize >= set.classes().len() {
-                return Err(EvalError::NoLabel { sample, name: set.name(sample.into()).unwrap_or_default().to_owned() });
+                return Err(EvalError::NoLabel {
+                    sample,
+                    name: set.name(sample.into()).unwrap_or_default().to_owned(),
+                });
             }
             labels.push(i64::from(label));
         }

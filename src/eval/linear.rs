@@ -6,6 +6,8 @@
 use tch::{Kind, Reduction, Tensor};
 
 use super::embed::Embedding;
+use crate::optim::schedule::Shape;
+use crate::optim::{Adam, Optimizer, Rule, Schedule};
 use crate::rng::{Permutation, Purpose, Stream};
 
 /// How the probe is trained.
@@ -40,13 +42,17 @@ pub fn linear_top1(train: &Embedding, test: &Embedding, classes: i64, probe: Lin
     let (x, y) = (standardise(&train.features), &train.labels);
     let (rows, width) = (x.size()[0], x.size()[1]);
 
-    let options = (Kind::Float, x.device());
-    let mut weight = Tensor::zeros([classes, width], options).set_requires_grad(true);
-    let mut bias = Tensor::zeros([classes], options).set_requires_grad(true);
-    let mut adam = [Adam::of(&weight), Adam::of(&bias)];
-
-    let steps_per_epoch = rows.div_euclid(probe.batch).max(1);
+    let steps_per_epoch = (rows / probe.batch).max(1);
     let steps = i64::from(probe.epochs) * steps_per_epoch;
+    let options = (Kind::Float, x.device());
+    let weight = Tensor::zeros([classes, width], options).set_requires_grad(true);
+    let bias = Tensor::zeros([classes], options).set_requires_grad(true);
+    let parameters = [("weight", &weight), ("bias", &bias)];
+    let parameters = parameters.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+    let rule = Rule::Adam(Adam { weight_decay: probe.weight_decay });
+    let mut adam = Optimizer::new(rule, parameters.to_vec());
+    let schedule = Schedule { shape: Shape::Linear, base_lr: probe.lr, iters: steps as u64, warmup: 0.0 };
+
     for step in 0..steps {
         let epoch = (step / steps_per_epoch) as u32;
         let order = Permutation::new(rows as u64, Stream::new(probe.seed, Purpose::Order).key(), epoch);
@@ -57,11 +63,9 @@ pub fn linear_top1(train: &Embedding, test: &Embedding, classes: i64, probe: Lin
 
         let logits = x.index_select(0, &index).linear(&weight, Some(&bias));
         let loss = logits.cross_entropy_loss::<Tensor>(&y.index_select(0, &index), None, Reduction::Mean, -100, 0.0);
-        let gradients = Tensor::run_backward(&[loss], &[&weight, &bias], false, false);
-        let lr = probe.lr * (1.0 - step as f64 / steps as f64);
-        for ((parameter, gradient), adam) in [&mut weight, &mut bias].into_iter().zip(gradients).zip(&mut adam) {
-            adam.update(parameter, &gradient, lr, probe.weight_decay);
-        }
+        adam.zero_grad();
+        loss.backward();
+        adam.step(schedule.lr(step as u64));
     }
 
     let _no_grad = tch::no_grad_guard();

@@ -11,3 +11,22 @@ pub mod linear;
 pub use embed::{Embedding, embed};
 pub use knn::{Knn, knn_top1};
 pub use linear::{LinearProbe, linear_top1};
+
+use crate::loader::LoadError;
+
+/// Why an encoder cannot be judged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// The images could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A sample without a class.
+    #[error("sample {sample} ({name}) has no class: kNN and linear evaluation need a labelled dataset")]
+    NoLabel {
+        /// Index of the sample.
+        sample: u32,
+        /// Its name in the dataset.
+        name: String,
+    },
+}
