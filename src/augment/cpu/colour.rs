@@ -6,8 +6,8 @@ use crate::augment::{ColourOp, ViewPlan};
 
 type Planes<'a> = [&'a mut [u8]; 3];
 
-/// Runs the plan's colour operations in their order, then gray.
-pub(super) fn apply(plan: &ViewPlan, mut planes: Planes<'_>) {
+/// Runs the plan's colour operations in their order, then gray, on the planes R, G, B of equal length.
+pub fn apply(plan: &ViewPlan, mut planes: [&mut [u8]; 3]) {
     for op in plan.colour_ops() {
         let factor = plan.factor(op);
         match op {

@@ -2,14 +2,14 @@
 //!
 //! The work is done on three u8 planes; the stages of the [definition](super#definition), in order, each in its file:
 //!
-//! - `place`: crop with reflected borders; mirror and quarter turns. `resample`: the two resize passes. `colour`: brightness,
-//!   contrast, saturation, hue, gray. `blur`: Gaussian.
+//! - `place`: crop with reflected borders; mirror and quarter turns. `resample`: the two resize passes. [`colour`]: brightness,
+//!   contrast, saturation, hue, gray (public, because it works on any shape and goldens are not square). `blur`: Gaussian.
 //!
 //! Scratch lives in the [`Renderer`] and only grows, so nothing is allocated once the largest image has been met. Not here:
 //! randomness, threads, resample weights ([`weights`](super::weights)).
 
 mod blur;
-mod colour;
+pub mod colour;
 mod place;
 mod resample;
 

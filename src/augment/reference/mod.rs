@@ -48,12 +48,7 @@ pub fn render(image: PixelsRef<'_>, plan: &ViewPlan, spec: ViewSpec) -> Vec<u8> 
     if plan.mirror() {
         view = Grid::new(side, side, |x, y| view.at(side - 1 - x, y));
     }
-    for op in plan.colour_ops() {
-        view = colour::apply(op, plan.factor(op), &view);
-    }
-    if plan.gray() {
-        view = view.map(|pixel| [colour::luma(pixel); 3]);
-    }
+    view = coloured(view, plan);
     if plan.blur_sigma > 0.0 {
         view = blur::apply(&view, f64::from(plan.blur_sigma));
     }
@@ -62,6 +57,23 @@ pub fn render(image: PixelsRef<'_>, plan: &ViewPlan, spec: ViewSpec) -> Vec<u8> 
         view = Grid::new(side, side, |x, y| view.at(side - 1 - y, x));
     }
     planar(&view)
+}
+
+/// Steps 4 and 5 alone, colour operations and gray, on an image of any shape: planar R, G, B.
+pub fn colour(image: PixelsRef<'_>, plan: &ViewPlan) -> Vec<u8> {
+    let (width, height) = (image.size().width as usize, image.size().height as usize);
+    let pixel = |x: usize, y: usize| std::array::from_fn(|channel| image.data()[3 * (y * width + x) + channel]);
+    planar(&coloured(Grid::new(width, height, pixel), plan))
+}
+
+fn coloured(mut view: Grid, plan: &ViewPlan) -> Grid {
+    for op in plan.colour_ops() {
+        view = colour::apply(op, plan.factor(op), &view);
+    }
+    if plan.gray() {
+        view = view.map(|pixel| [colour::luma(pixel); 3]);
+    }
+    view
 }
 
 fn crop(image: PixelsRef<'_>, plan: &ViewPlan) -> Grid {
