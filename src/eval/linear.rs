@@ -50,7 +50,7 @@ pub fn linear_top1(train: &Embedding, test: &Embedding, classes: i64, probe: Lin
     let parameters = [("weight", &weight), ("bias", &bias)];
     let parameters = parameters.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     let rule = Rule::Adam(Adam { weight_decay: probe.weight_decay });
-    let mut adam = Optimizer::new(rule, parameters.to_vec());
+    let mut adam = Optimizer::new(rule, parameters.into());
     let schedule = Schedule { shape: Shape::Linear, base_lr: probe.lr, iters: steps as u64, warmup: 0.0 };
 
     for step in 0..steps {
