@@ -3,6 +3,7 @@
 
 mod golden_support;
 
+use golden_support::report;
 use golden_support::tensors::{Case, Goldens, close};
 use metacl::episode::RowLayout;
 use metacl::nn::head::{Head, HeadOut, Shots, proto};
@@ -69,7 +70,7 @@ fn golden_ranks_contrastive() {
     let goldens = Goldens::open("ranks");
     let all = goldens.root();
     let (world, local) = (all.count("world"), RowLayout::new(all.count("batch_per_rank"), 2));
-    println!("1 case of ranks: {world} processes");
+    report("ranks", usize::from(world > 1));
     let joined = local.joined(world);
 
     // Row `place[k]` of the joined batch is the k-th of the processes' rows laid end to end.
@@ -87,7 +88,6 @@ fn golden_ranks_contrastive() {
         all.check(&format!("rank{rank}/ntxent_acc"), &out.accuracy(), 1e-6);
         all.check(&format!("rank{rank}/ntxent_grad_z"), gradient, 1e-4);
     }
-    assert!(world > 1, "one process gathers nothing");
 }
 
 /// Steps of a linear network without mixing or rotation loss: the network's input to the head's loss and the weight's gradient.
@@ -117,6 +117,6 @@ fn golden_plain_steps() {
             check_accuracy(&case, &out);
         }
     }
-    println!("{plain} plain steps; other heads, mixing and the rotation loss are not judged here: {left:?}");
-    assert!(plain > 0, "no plain step among the goldens");
+    report("plain step", plain);
+    println!("left out, for another head, mixing or the rotation loss: {left:?}");
 }

@@ -5,9 +5,8 @@ mod golden_support;
 
 use std::collections::HashMap;
 
-use golden_support::hash::{sym, unit};
 use golden_support::tensors::{Case, Goldens, close};
-use golden_support::{golden_cases, golden_names, golden_net_tags};
+use golden_support::{cases, nets, report, unit};
 use metacl::episode::RowLayout;
 use metacl::nn::{Arch, Encoder, EncoderSpec, Head, HeadOut, InitStyle, Mode, NnError, Role, Stem};
 use metacl::optim::{Lars, Optimizer, Rule};
@@ -42,8 +41,8 @@ struct Net {
 
 impl Net {
     fn all() -> Vec<Net> {
-        let cases = golden_cases();
-        golden_net_tags().into_iter().map(|tag| Net::new(&cases["nets"][&tag], tag)).collect()
+        let all = cases();
+        nets::tags().into_iter().map(|tag| Net::new(&all["nets"][&tag], tag)).collect()
     }
 
     fn new(case: &Value, tag: String) -> Net {
@@ -77,7 +76,8 @@ impl Net {
 
     fn images(&self, kind: Kind) -> Tensor {
         let shape = [self.rows.rows() as i64, 3, self.size, self.size];
-        let values: Vec<f32> = unit(&self.input, shape.iter().product::<i64>() as usize).map(|u| u as f32).collect();
+        let values: Vec<f32> =
+            unit(&self.input, shape.iter().product::<i64>() as usize).into_iter().map(|u| u as f32).collect();
         Tensor::from_slice(&values).reshape(shape).to_kind(kind)
     }
 
@@ -99,7 +99,7 @@ fn fill(name: &str, like: &Tensor) -> Tensor {
         _ if name.ends_with("running_var") => Box::new(|s| 1.0 + 0.2 * s),
         _ => Box::new(|s| 1.0 + 0.1 * s),
     };
-    let values: Vec<f32> = sym(name, like.numel()).map(|s| value(s) as f32).collect();
+    let values: Vec<f32> = unit(name, like.numel()).into_iter().map(|u| value(2.0 * u - 1.0) as f32).collect();
     Tensor::from_slice(&values).reshape(shape)
 }
 
@@ -111,9 +111,12 @@ fn gradient_norms(encoder: &Encoder) -> Tensor {
 }
 
 #[test]
-fn golden_fill_is_the_readmes() {
-    let first: Vec<_> = unit("hash", 8).collect();
-    Goldens::open("nets").case("hash").check("first8", &Tensor::from_slice(&first), 0.0);
+fn golden_hash_values() {
+    let goldens = Goldens::open("nets");
+    let case = goldens.case("hash");
+    let count = case.tensor("first8").numel();
+    report("hash value", count);
+    case.check("first8", &Tensor::from_slice(&unit("hash", count)), 0.0);
 }
 
 #[test]
@@ -121,7 +124,7 @@ fn golden_names_and_shapes() {
     let goldens = Goldens::open("nets");
     for net in Net::all() {
         let encoder = Encoder::blank(net.spec, Kind::Float, Device::Cpu);
-        let [parameters, state] = golden_names(&net.tag);
+        let [parameters, state] = nets::names(&net.tag);
         let listed = |keep: &dyn Fn(Role) -> bool| {
             let kept = encoder.weights().iter().filter(|weight| keep(weight.role));
             kept.map(|weight| (weight.name.clone(), weight.tensor.size())).collect::<Vec<_>>()
@@ -189,18 +192,18 @@ fn trains_like(net: &Net, case: &Case<'_>, kind: Kind, tolerance: &Tolerance) {
     for name in of_tensors("stats/") {
         case.check(&format!("stats/{name}_f64"), &by_name[name].tensor, tolerance.train);
     }
-    let counts = by_name.values().filter(|weight| weight.name.ends_with("num_batches_tracked"));
-    assert!(counts.into_iter().all(|weight| weight.tensor.int64_value(&[]) == 1));
+    let mut counts = by_name.values().filter(|weight| weight.name.ends_with("num_batches_tracked"));
+    assert!(counts.all(|weight| weight.tensor.int64_value(&[]) == 1), "{}: one forward, one batch tracked", net.tag);
 }
 
 #[test]
 fn golden_lars_training() {
-    let cases = golden_cases();
-    let run = &cases["lars_training"];
+    let all = cases();
+    let run = &all["lars_training"];
     let number = |key: &str| run[key].as_f64().unwrap_or_else(|| panic!("cases.json: lars_training.{key}"));
     let tag = run["tag"].as_str().expect("lars_training names a net");
-    println!("1 case of lars_training: {tag}");
-    let net = Net::new(&cases["nets"][tag], tag.to_owned());
+    report("lars_training step", number("steps") as usize);
+    let net = Net::new(&all["nets"][tag], tag.to_owned());
     let goldens = Goldens::open("nets");
     let case = goldens.case(tag);
     for (kind, tolerance) in PRECISIONS {
@@ -229,7 +232,7 @@ fn conv4(seed: u64) -> Encoder {
 }
 
 fn noise(size: i64) -> Tensor {
-    let values: Vec<f32> = unit("noise", (4 * 3 * size * size) as usize).map(|u| u as f32).collect();
+    let values: Vec<f32> = unit("noise", (4 * 3 * size * size) as usize).into_iter().map(|u| u as f32).collect();
     Tensor::from_slice(&values).reshape([4, 3, size, size])
 }
 

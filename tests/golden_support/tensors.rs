@@ -1,10 +1,10 @@
-//! Golden tensors by name, and the one way they are compared.
+//! Golden tensors by name, as torch's, and the one way they are compared.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use tch::{Kind, Tensor};
 
-use super::golden_dir;
+use super::{golden_dir, report};
 
 /// One safetensors file.
 pub struct Goldens {
@@ -29,8 +29,7 @@ impl Goldens {
     /// The cases `{family}/{case}/..`; none fails the test.
     pub fn cases(&self, family: &str) -> Vec<Case<'_>> {
         let names = self.groups(family);
-        println!("{} cases of {}: {family}", names.len(), self.file);
-        assert!(!names.is_empty(), "{} holds no case of {family}", self.file);
+        report(family, names.len());
         names.into_iter().map(|case| self.case(&format!("{family}/{case}"))).collect()
     }
 
