@@ -30,7 +30,8 @@
 //!
 //! # Files
 //!
-//! - [`plan`]: [`ViewPlan`], 48 bytes, no pointers. [`want`]: whether a plan fits an image, and what it reads. [`policy`]: the ranges choices are drawn from. [`draw`]: policy and key to plan.
+//! - [`plan`]: [`ViewPlan`], 48 bytes, no pointers. [`want`]: whether a plan fits an image, and what it reads.
+//! - [`policy`]: the ranges choices are drawn from. [`draw`]: policy and key to plan.
 //! - [`task`]: choices of a whole class (rotation), written into all its views. [`recipe`]: the published recipes by name.
 //! - [`weights`]: resample tables. [`reference`](crate::augment::reference): the slow oracle. [`cpu`]: the executor.
 
