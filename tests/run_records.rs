@@ -110,17 +110,14 @@ fn every_cut_and_every_changed_byte_is_refused() {
         assert!(Checkpoint::read(&path).is_err(), "accepted a checkpoint cut to {cut} of {} bytes", bytes.len());
     }
     for at in 0..bytes.len() {
-        for bit in [1, 0x80] {
-            let mut changed = bytes.clone();
-            changed[at] ^= bit;
-            fs::write(&path, &changed).unwrap();
-            let read = Checkpoint::read(&path);
-            assert!(read.is_err(), "accepted byte {at} changed by {bit:#x}: {:?}", bytes[at] as char);
-            // The header alone may be taken, but must not panic.
-            let _ = checkpoint::read_meta(&path);
-        }
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        fs::write(&path, &changed).unwrap();
+        assert!(Checkpoint::read(&path).is_err(), "accepted a change of byte {at}, {:?}", bytes[at] as char);
+        // The header alone may be taken, but must not panic.
+        let _ = checkpoint::read_meta(&path);
     }
-    println!("refused {} cuts and {} changes", bytes.len(), 2 * bytes.len());
+    println!("refused {0} cuts and {0} changes", bytes.len());
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! Published files and commands are taken as they are; anything else that is wrong is refused with its place and value.
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
 
+mod published;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use metacl::augment::{CropPolicy, JitterPolicy, TaskPolicy, recipe};
-use metacl::config::{
-    Arch, Command, Config, ConfigError, Dist, Family, Head, KEYS, Loaded, LrSchedule, MAY_CHANGE, Opt, Origin, Problem,
-    check_data_path, help, load, looks_like_raw_images,
-};
+use metacl::config::{Command, Config, ConfigError, Family, Head, KEYS, Loaded, MAY_CHANGE, Origin, help, load};
 
 fn preset(name: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(format!("{name}.yaml")).display().to_string()
@@ -38,117 +37,6 @@ fn written(text: &str) -> (tempfile::TempDir, String) {
     let path = folder.path().join("x.yaml");
     fs::write(&path, text).unwrap();
     (folder, path.display().to_string())
-}
-
-#[test]
-fn published_training_presets_have_the_published_values() {
-    let rows = [
-        (
-            "cifar_train_epochs1000_bs1024",
-            Arch::ResNet50,
-            1024,
-            48_000,
-            4.0,
-            0.01,
-            2.0,
-            0.5,
-            (4800, 12_000, 48),
-            (2, 1),
-        ),
-        (
-            "imagenet_train_epochs100_bs512",
-            Arch::ResNet18,
-            512,
-            250_200,
-            0.6,
-            0.1,
-            10.0,
-            1.0,
-            (50_040, 12_510, 100),
-            (8, 1),
-        ),
-        (
-            "imagenet_train_epochs200_bs2k",
-            Arch::ResNet50,
-            2048,
-            125_100,
-            2.4,
-            0.1,
-            10.0,
-            1.0,
-            (12_510, 12_510, 100),
-            (8, 4),
-        ),
-        (
-            "imagenet_train_epochs600_bs2k",
-            Arch::ResNet50,
-            2048,
-            375_300,
-            2.4,
-            0.1,
-            10.0,
-            1.0,
-            (12_510, 12_510, 100),
-            (8, 4),
-        ),
-    ];
-    for (name, arch, batch, iters, lr, warmup, temperature, strength, (eval, save, log), (workers, world)) in rows {
-        let arguments = ["--config", &preset(name), "--world_size", "1"];
-        let Loaded { config: c, name: run_name, notes } = run(&arguments).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert_eq!(run_name, name);
-        assert_eq!((c.arch, c.batch_size, c.iters, c.lr, c.warmup), (arch, batch, Some(iters), lr, warmup), "{name}");
-        assert_eq!((c.temperature(), c.color_dist_s, c.weight_decay), (temperature, strength, 1e-6), "{name}");
-        assert_eq!((c.eval_freq, c.save_freq, c.log_freq, c.workers), (eval, save, log, workers), "{name}");
-        assert_eq!((c.problem, c.opt, c.lr_schedule), (Problem::SimClr, Opt::Lars, LrSchedule::WarmupAnneal), "{name}");
-        assert_eq!((c.dist, c.views(), c.scale_lower, c.seed), (Dist::Ddp, 2, 0.08, None), "{name}");
-        assert!(c.sync_bn && c.aug && !c.tmp, "{name}");
-        let ignored: Vec<&String> = notes.iter().filter(|note| note.contains("verbose")).collect();
-        assert_eq!(ignored.len(), 1, "{name}: {notes:?}");
-        if world > 1 {
-            let as_is = run(&["--config", &preset(name)]);
-            assert!(matches!(as_is, Err(ConfigError::NotInThisVersion { key: "world_size", .. })), "{name}: {as_is:?}");
-        }
-    }
-}
-
-#[test]
-fn published_evaluation_presets_have_the_published_values() {
-    let rows = [
-        ("cifar_eval", 1024, 80_000, 0.1, 1e-4, 1000, 100_000_000),
-        ("imagenet_eval", 4096, 28_080, 1.6, 0.0, 100, 10u64.pow(16)),
-    ];
-    for (name, batch, iters, lr, decay, eval, save) in rows {
-        let c = run(&["--config", &preset(name)]).unwrap_or_else(|e| panic!("{name}: {e}")).config;
-        assert_eq!(
-            (c.batch_size, c.test_bs, c.iters, c.lr, c.weight_decay),
-            (batch, batch, Some(iters), lr, decay),
-            "{name}"
-        );
-        assert_eq!((c.eval_freq, c.save_freq, c.arch, c.opt), (eval, save, Arch::Linear, Opt::Sgd), "{name}");
-        assert_eq!(
-            (c.problem, c.lr_schedule, c.precompute_emb_bs),
-            (Problem::Eval, LrSchedule::Linear, None),
-            "{name}"
-        );
-    }
-    let semi = run(&["--config", &preset("imagenet_semi_eval"), "--train_size", "1"]);
-    assert!(matches!(semi, Err(ConfigError::NotInThisVersion { key: "problem", .. })), "{semi:?}");
-}
-
-#[test]
-fn the_published_commands_are_taken() {
-    let train = format!(
-        "--config {} --dist_address 127.0.0.1:1672 --n_supp 1 --n_query 1 --multiplier 2 --arch ResNet50 --seed 1234 --run_id 000001 \
-         --head contrastive --accu_iter 1 --batch_size 256 --lr 2.4 --iters 1000800 --eval_freq 100080 --save_freq 12510 --temperature 10.",
-        preset("imagenet_train_epochs100_bs512")
-    );
-    let c = run(&train.split_whitespace().collect::<Vec<_>>()).unwrap().config;
-    assert_eq!((c.seed, c.run_id.as_deref(), c.temperature()), (Some(1234), Some("000001"), 10.0));
-    let published = "logs/exman-configs/imagenet_train_epochs100_bs512.yaml/runs/000001/checkpoint-1000800.pth.tar";
-    let own = "logs/imagenet_train_epochs100_bs512/runs/000001/checkpoint-1000800.safetensors";
-    let eval = run(&["--config", &preset("imagenet_eval"), "--encoder_ckpt", published, "--run_id", "000001"]).unwrap();
-    assert_eq!(eval.config.encoder_ckpt, own);
-    assert!(eval.notes.iter().any(|note| note.contains(published) && note.contains(own)), "{:?}", eval.notes);
 }
 
 #[test]
@@ -348,49 +236,6 @@ fn evaluation_views_follow_the_words_of_augmentation() {
     assert_eq!((plain.train, plain.test), (recipe::whole(), recipe::whole()));
     let imagenet = run(&["--config", &preset("imagenet_eval")]).unwrap().config.eval_policies().unwrap();
     assert_eq!((imagenet.train, imagenet.test), (recipe::crop_and_mirror(0.08), recipe::centre()));
-}
-
-#[test]
-fn datasets_come_from_the_flag_or_else_the_variable() {
-    let variables = [("DATA_ROOT", "/c"), ("IMAGENET_PATH", "/i")];
-    let path = |arguments: &[&str]| load_with(arguments, &variables).unwrap().config.data_path;
-    assert_eq!(path(&["--iters", "1"]), "/c");
-    assert_eq!(path(&["--iters", "1", "--data", "imagenet"]), "/i");
-    assert_eq!(path(&["--iters", "1", "--data_path", "/own"]), "/own");
-    let none = run(&["--iters", "1"]).unwrap().config.data_folder();
-    assert!(matches!(none, Err(ConfigError::NoData { variable: "DATA_ROOT" })), "{none:?}");
-}
-
-#[test]
-fn raw_images_are_refused_with_the_command_that_converts_them() {
-    let root = tempfile::tempdir().unwrap();
-    let file = |name: &str| {
-        let path = root.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, b"x").unwrap();
-    };
-    for name in [
-        "tree/train/cat/1.JPEG",
-        "bare/cat/1.png",
-        "tars/x.tar",
-        "py/data_batch_1",
-        "parent/cifar-10-batches-bin/a",
-        "ok/train/00000.mcs",
-    ] {
-        file(name);
-    }
-    fs::create_dir(root.path().join("empty")).unwrap();
-    for name in ["tree", "tree/train", "bare", "tars", "py", "parent"] {
-        let path = root.path().join(name);
-        let Err(ConfigError::RawData { command, target, .. }) = check_data_path(&path) else {
-            panic!("{name} was taken")
-        };
-        assert_eq!(command, format!("metacl-shard convert {} {}", path.display(), target.display()));
-    }
-    for name in ["ok", "ok/train", "empty"] {
-        assert_eq!(looks_like_raw_images(&root.path().join(name)), None, "{name}");
-    }
-    assert!(matches!(check_data_path(&root.path().join("absent")), Err(ConfigError::DataMissing { .. })));
 }
 
 #[test]
