@@ -1,6 +1,6 @@
 //! What a run leaves on disk is whole, says what it is, goes on where it stopped, and is refused where it does not fit.
 #![cfg(feature = "torch")]
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "test code fails by panicking")]
 
 use std::collections::HashMap;
 use std::fs;

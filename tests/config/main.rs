@@ -1,5 +1,5 @@
 //! Published files and commands are taken as they are; anything else that is wrong is refused with its place and value.
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails by panicking")]
+#![allow(clippy::unwrap_used, reason = "test code fails by panicking")]
 
 mod published;
 
