@@ -38,12 +38,14 @@ pub mod recipe;
 #[cfg(feature = "reference")]
 pub mod reference;
 pub mod task;
+pub mod want;
 pub mod weights;
 
 pub use draw::{ViewKey, draw_view};
 pub use plan::{ColourOp, CropBox, ViewPlan};
 pub use policy::{BlurPolicy, CropPolicy, JitterPolicy, ViewPolicy};
 pub use task::{ClassPlan, TaskPolicy};
+pub use want::PlanError;
 
 /// Largest difference, in levels of 0..=255, between two executors where a view is blurred.
 pub const BLUR_LEVELS: u8 = 1;

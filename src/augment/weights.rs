@@ -1,1 +1,153 @@
-//! Resample tables.
+//! Resample tables, shared by all executors: Pillow's, to the bit (libImaging/Resample.c, `precompute_coeffs` and
+//! `normalize_coeffs_8bpc`; Pillow 11.3).
+//!
+//! Output `x` of an axis that goes from `input` to `output` pixels, all in f64 and in this order of operations:
+//!
+//! ```text
+//! scale = input / output        wide = max(scale, 1)        reach = support * wide        centre = (x + 0.5) * scale
+//! first = max(int(centre - reach + 0.5), 0)                 end = min(int(centre + reach + 0.5), input)
+//! weight[k] = filter((k - centre + 0.5) * (1 / wide)), k in first..end, divided by their sum,
+//!             then times 2^22 and rounded half away from zero
+//! ```
+//!
+//! A pixel is `clamp((2^21 + sum of weight * pixel) >> 22, 0, 255)`; the sum fits an i32 because the magnitudes of the weights
+//! add up to less than 2.
+
+use super::Filter;
+
+/// Fraction bits of a weight.
+pub const WEIGHT_BITS: u32 = 22;
+
+/// Taps and weights of every output pixel of one axis.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    key: Option<(u32, u32, Filter)>,
+    spans: Vec<Span>,
+    weights: Vec<i32>,
+    exact: Vec<f64>,
+}
+
+/// Where the taps of an output pixel lie, and where their weights are.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    first: u32,
+    taps: u32,
+    start: u32,
+}
+
+/// The taps of one output pixel.
+#[derive(Clone, Copy, Debug)]
+pub struct Taps<'a> {
+    /// First input pixel.
+    pub first: usize,
+    /// Its weight and its successors', in 2^-22.
+    pub weights: &'a [i32],
+}
+
+impl Table {
+    /// Makes this the table from `input` to `output` pixels, both at least 1; no work where it already is, no allocation once
+    /// the largest has been met.
+    pub fn prepare(&mut self, input: u32, output: u32, filter: Filter) {
+        let key = Some((input, output, filter));
+        if self.key == key {
+            return;
+        }
+        self.key = key;
+        self.spans.clear();
+        self.weights.clear();
+
+        let scale = f64::from(input) / f64::from(output);
+        let wide = scale.max(1.0);
+        let reach = support(filter) * wide;
+        let narrow = 1.0 / wide;
+        for x in 0..output {
+            let centre = (f64::from(x) + 0.5) * scale;
+            // `as` truncates like C's cast and takes what is below zero to zero.
+            let first = (centre - reach + 0.5) as u32;
+            let end = ((centre + reach + 0.5) as u32).min(input);
+            self.exact.clear();
+            self.exact.extend((first..end).map(|k| weight(filter, (f64::from(k) - centre + 0.5) * narrow)));
+            let sum: f64 = self.exact.iter().fold(0.0, |sum, w| sum + w);
+            self.spans.push(Span { first, taps: end - first, start: self.weights.len() as u32 });
+            self.weights.extend(self.exact.iter().map(|w| fixed(if sum != 0.0 { w / sum } else { *w })));
+        }
+    }
+
+    /// Number of output pixels.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether nothing has been prepared.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The taps of output pixel `x`.
+    pub fn taps(&self, x: usize) -> Taps<'_> {
+        let Span { first, taps, start } = self.spans[x];
+        Taps { first: first as usize, weights: &self.weights[start as usize..][..taps as usize] }
+    }
+}
+
+fn support(filter: Filter) -> f64 {
+    match filter {
+        Filter::Bilinear => 1.0,
+        Filter::Bicubic => 2.0,
+    }
+}
+
+/// The kernel, with Pillow's order of operations.
+fn weight(filter: Filter, x: f64) -> f64 {
+    const A: f64 = -0.5;
+    let x = x.abs();
+    match filter {
+        Filter::Bilinear if x < 1.0 => 1.0 - x,
+        Filter::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+        Filter::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+        _ => 0.0,
+    }
+}
+
+fn fixed(weight: f64) -> i32 {
+    let scaled = weight * f64::from(1 << WEIGHT_BITS);
+    (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_add_up_and_stay_inside() {
+        let mut table = Table::default();
+        for filter in [Filter::Bilinear, Filter::Bicubic] {
+            for input in (1..40).chain([224, 375, 500, 4000]) {
+                for output in [1, 7, 32, 224] {
+                    table.prepare(input, output, filter);
+                    assert_eq!(table.len(), output as usize);
+                    for x in 0..table.len() {
+                        let Taps { first, weights } = table.taps(x);
+                        assert!(!weights.is_empty() && first + weights.len() <= input as usize);
+                        let sum: i64 = weights.iter().map(|w| i64::from(*w)).sum();
+                        assert!((sum - (1 << WEIGHT_BITS)).abs() <= weights.len() as i64, "{input} to {output} at {x}");
+                        let magnitude: i64 = weights.iter().map(|w| i64::from(w.abs())).sum();
+                        assert!(magnitude * 255 + (1 << (WEIGHT_BITS - 1)) <= i64::from(i32::MAX));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_sizes_are_the_identity() {
+        let mut table = Table::default();
+        table.prepare(5, 5, Filter::Bicubic);
+        for x in 0..5 {
+            let Taps { first, weights } = table.taps(x);
+            for (k, w) in weights.iter().enumerate() {
+                assert_eq!(*w, i32::from(first + k == x) << WEIGHT_BITS);
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Where pixels go: crop, mirror, quarter turns. No arithmetic on values.
+
+use crate::augment::want::PlanError;
+use crate::augment::{CropBox, ViewPlan};
+use crate::decode::Region;
+use crate::image::Size;
+
+/// Rows of interleaved RGB inside a larger buffer.
+pub(super) struct Crop<'a> {
+    data: &'a [u8],
+    /// Bytes from a row to the next.
+    stride: usize,
+    /// Size in pixels.
+    pub(super) size: Size,
+}
+
+impl Crop<'_> {
+    /// Row `y`, `3 * width` bytes.
+    pub(super) fn row(&self, y: usize) -> &[u8] {
+        &self.data[y * self.stride..][..3 * self.size.width as usize]
+    }
+}
+
+/// Whether `source` lies in the image and holds what the plan reads.
+pub(super) fn check_held(plan: &ViewPlan, source: Region<'_>, image: Size) -> Result<(), PlanError> {
+    let (need, held) = (plan.region(image), source.rect());
+    let end = |start: u32, length: u32| u64::from(start) + u64::from(length);
+    let covers = held.x <= need.x
+        && held.y <= need.y
+        && end(held.x, held.width) >= end(need.x, need.width)
+        && end(held.y, held.height) >= end(need.y, need.height);
+    if covers && held.fits(image) { Ok(()) } else { Err(PlanError::Region { need, held, image }) }
+}
+
+/// The plan's crop: a window of the source, or, where it leaves the image, a copy with reflected borders in `scratch`.
+pub(super) fn crop<'a>(plan: &ViewPlan, source: Region<'a>, image: Size, scratch: &'a mut Vec<u8>) -> Crop<'a> {
+    let CropBox { x, y, width, height } = plan.crop;
+    let size = Size::new(width as u32, height as u32);
+    let held = source.pixels;
+    let inside = |start: i16, length: i16, full: u32| start >= 0 && i64::from(start) + i64::from(length) <= full.into();
+    if inside(x, width, image.width) && inside(y, height, image.height) {
+        let stride = 3 * held.size().width as usize;
+        let first = (y as u32 - source.y) as usize * stride + 3 * (x as u32 - source.x) as usize;
+        return Crop { data: &held.data()[first..], stride, size };
+    }
+
+    scratch.clear();
+    for row in i32::from(y)..i32::from(y) + i32::from(height) {
+        let from = held.row(reflect(row, image.height) - source.y);
+        for column in i32::from(x)..i32::from(x) + i32::from(width) {
+            let at = 3 * (reflect(column, image.width) - source.x) as usize;
+            scratch.extend_from_slice(&from[at..at + 3]);
+        }
+    }
+    Crop { data: scratch, stride: 3 * size.width as usize, size }
+}
+
+/// Index into `0..length` by reflection at the edge pixels, which are not repeated.
+fn reflect(index: i32, length: u32) -> u32 {
+    let index = index.unsigned_abs();
+    if index < length { index } else { 2 * (length - 1) - index }
+}
+
+/// Mirrors all planes of `side` x `side` left to right.
+pub(super) fn mirror(planes: &mut [u8], side: usize) {
+    planes.chunks_exact_mut(side).for_each(<[u8]>::reverse);
+}
+
+/// Turns all planes of `side` x `side` counter-clockwise by `turns` quarter turns, 0..=3.
+pub(super) fn turn(planes: &mut [u8], side: usize, turns: u32, scratch: &mut Vec<u8>) {
+    for plane in planes.chunks_exact_mut(side * side) {
+        match turns {
+            0 => return,
+            2 => plane.reverse(),
+            _ => {
+                scratch.clear();
+                scratch.extend_from_slice(plane);
+                for (row, to) in plane.chunks_exact_mut(side).enumerate() {
+                    // One turn puts the last column on top; three put the first column there, read upwards.
+                    let column = if turns == 1 { side - 1 - row } else { row };
+                    let from = scratch[column..].iter().step_by(side);
+                    if turns == 1 {
+                        to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+                    } else {
+                        to.iter_mut().rev().zip(from).for_each(|(to, from)| *to = *from);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_go_counter_clockwise_and_come_round() {
+        let start = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+        let expected: [[u8; 9]; 4] =
+            [start, [3, 6, 9, 2, 5, 8, 1, 4, 7], [9, 8, 7, 6, 5, 4, 3, 2, 1], [7, 4, 1, 8, 5, 2, 9, 6, 3]];
+        for (turns, expected) in expected.into_iter().enumerate() {
+            let mut plane = start;
+            turn(&mut plane, 3, turns as u32, &mut Vec::new());
+            assert_eq!(plane, expected, "{turns} turns");
+        }
+    }
+
+    #[test]
+    fn reflection_skips_the_edge_pixel() {
+        let read: Vec<_> = (-3..8).map(|i| reflect(i, 5)).collect();
+        assert_eq!(read, [3, 2, 1, 0, 1, 2, 3, 4, 3, 2, 1]);
+    }
+}

@@ -1,0 +1,68 @@
+//! PNG through the image crate, as Pillow's `convert("RGB")` shows it: palettes and low depths expanded, gray copied to three
+//! channels, alpha dropped (not blended), gamma and colour profiles ignored.
+//!
+//! 16-bit samples keep their high byte, which is Pillow's rule for all kinds but 16-bit gray: there Pillow 11 clips at 255, which
+//! turns nearly every such picture white; here the high byte is kept too.
+
+use std::io::Cursor;
+
+use image::codecs::png::PngDecoder;
+use image::{ColorType, ImageDecoder, ImageError, Limits};
+
+use super::{DecodeError, grown, same_size};
+use crate::image::Size;
+
+/// For palettes, profiles and text beside the pixels.
+const ANCILLARY_BYTES: u64 = 64 << 20;
+
+pub(super) fn probe(bytes: &[u8]) -> Result<Size, DecodeError> {
+    Ok(open(bytes, ANCILLARY_BYTES)?.1)
+}
+
+/// RGB into the front of `pixels`. `size` has passed the limits.
+pub(super) fn decode(bytes: &[u8], size: Size, pixels: &mut Vec<u8>, samples: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let (decoder, found) = open(bytes, size.area().saturating_mul(8) + ANCILLARY_BYTES)?;
+    same_size(found, size)?;
+    let area = size.area() as usize;
+    let kind = decoder.color_type();
+    let rgb = grown(pixels, area * 3);
+    if kind == ColorType::Rgb8 {
+        return decoder.read_image(rgb).map_err(refused);
+    }
+    let stored = grown(samples, area * usize::from(kind.bytes_per_pixel()));
+    decoder.read_image(stored).map_err(refused)?;
+    match kind {
+        ColorType::L8 => spread::<1>(stored, rgb, |p| [p[0]; 3]),
+        ColorType::La8 => spread::<2>(stored, rgb, |p| [p[0]; 3]),
+        ColorType::Rgba8 => spread::<4>(stored, rgb, |p| [p[0], p[1], p[2]]),
+        ColorType::L16 => spread::<2>(stored, rgb, |p| [high(p, 0); 3]),
+        ColorType::La16 => spread::<4>(stored, rgb, |p| [high(p, 0); 3]),
+        ColorType::Rgb16 => spread::<6>(stored, rgb, |p| [high(p, 0), high(p, 1), high(p, 2)]),
+        ColorType::Rgba16 => spread::<8>(stored, rgb, |p| [high(p, 0), high(p, 1), high(p, 2)]),
+        other => return Err(DecodeError::Png { message: format!("colour type {other:?} is unknown") }),
+    }
+    Ok(())
+}
+
+fn open(bytes: &[u8], max_bytes: u64) -> Result<(PngDecoder<Cursor<&[u8]>>, Size), DecodeError> {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(max_bytes);
+    let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(refused)?;
+    let (width, height) = decoder.dimensions();
+    Ok((decoder, Size::new(width, height)))
+}
+
+fn spread<const BYTES: usize>(stored: &[u8], rgb: &mut [u8], colour: impl Fn(&[u8]) -> [u8; 3]) {
+    for (from, to) in stored.chunks_exact(BYTES).zip(rgb.chunks_exact_mut(3)) {
+        to.copy_from_slice(&colour(from));
+    }
+}
+
+/// High byte of 16-bit sample `index`; the decoder writes them in the machine's order.
+fn high(pixel: &[u8], index: usize) -> u8 {
+    (u16::from_ne_bytes([pixel[2 * index], pixel[2 * index + 1]]) >> 8) as u8
+}
+
+fn refused(error: ImageError) -> DecodeError {
+    DecodeError::Png { message: error.to_string().replace('\n', " ") }
+}
