@@ -77,8 +77,8 @@ fn the_devkits_ground_truth_goes_by_ids() {
     write(file("truth.txt"), "2\n1\n");
     write(file("synsets.txt"), "1 n07\n2 n03\n");
     let dst = file("out");
-    let labels = file("truth.txt");
-    let [labels, synsets] = [path(&labels), &file("synsets.txt").display().to_string()];
+    let (labels, synsets) = (file("truth.txt"), file("synsets.txt"));
+    let (labels, synsets) = (path(&labels), path(&synsets));
     let run = convert(&file("ILSVRC2012_img_val.tar"), &dst, &["--labels", labels], 1);
     assert_one_line(&run, "--synsets");
     convert(&file("ILSVRC2012_img_val.tar"), &dst, &["--labels", labels, "--synsets", synsets], 0);

@@ -22,3 +22,23 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
 }
+
+pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    let mut faults = Vec::new();
+    let (mut samples, mut files) = (0, 0);
+    for place in dataset::splits(&args.dst)? {
+        let shards = place.files()?;
+        files += shards.len() as u64;
+        faults.extend(verify_files(&shards));
+        samples += ShardSet::open(&place.path).map_or(0, |set| set.len());
+    }
+    if args.json {
+        let faults: Vec<_> = faults.iter().map(|fault| json!({ "what": fault.to_string() })).collect();
+        text::print_json(&json!({ "samples": samples, "files": files, "faults": faults }))?;
+    } else {
+        for fault in &faults {
+            print(one_line(&fault.to_string()))?;
+        }
+    }
+    Ok(if faults.is_empty() { Outcome::Done } else { Outcome::Faulty })
+}
