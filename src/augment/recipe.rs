@@ -1,5 +1,6 @@
 //! The published recipes by name (Ni et al., ICLR 2022, code; DALI and FFCV benchmarks use the first).
 
+use super::ViewSpec;
 use super::policy::{BlurPolicy, CropPolicy, JitterPolicy, ViewPolicy};
 
 /// Width over height of every random crop.
@@ -38,4 +39,31 @@ pub fn centre() -> ViewPolicy {
 /// CIFAR's test transform: the image as it is.
 pub fn whole() -> ViewPolicy {
     ViewPolicy::crop_only(CropPolicy::Whole)
+}
+
+/// The workloads that data loaders are compared by, as the `--recipe` of `metacl-shard`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipe {
+    /// One view of 224 px: crop 0.08..1 and mirror.
+    Rrc,
+    /// Two views of 224 px: the self-supervised ImageNet recipe at strength 1.
+    Simclr,
+    /// Two views of 32 px: the self-supervised CIFAR recipe at strength 0.5.
+    Cifar,
+}
+
+impl Recipe {
+    /// One policy for each view of an image.
+    pub fn views(self) -> Vec<ViewPolicy> {
+        match self {
+            Recipe::Rrc => vec![crop_and_mirror(0.08)],
+            Recipe::Simclr => vec![ssl_imagenet(0.08, 1.0); 2],
+            Recipe::Cifar => vec![ssl_cifar(0.08, 0.5); 2],
+        }
+    }
+
+    /// Size and filter of the views.
+    pub fn spec(self) -> ViewSpec {
+        ViewSpec::bicubic(if self == Recipe::Cifar { 32 } else { 224 })
+    }
 }

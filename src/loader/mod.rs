@@ -1,1 +1,79 @@
-//! loader
+//! Threads and slots: planned steps become finished batches, in order, in place.
+//!
+//! ```text
+//! planner thread ── tasks (one a source image) ──► workers ── last task of a step ──► full[slot] ──► consumer
+//!       ▲                                                                                            │
+//!       └──────────────────────────── free[slot] ◄── batch dropped ◄────────────────────────────────┘
+//! ```
+//!
+//! Step `k` lives in slot `k % slots`: workers write rows where the consumer reads them; nothing is collated or reordered.
+//! Errors and panics of a worker reach the consumer as the error of that step. Dropping the [`Loader`] stops and joins all threads.
+//!
+//! - `ring`: slots, channels, threads, over any [`Produce`]. `slot`: the rows' memory. `views`: the real producer:
+//!   record, decode, render. [`stats`]: who was busy and who waited.
+//!
+//! Not here: what is drawn (`episode`), tensors (`device`).
+
+mod ring;
+mod slot;
+pub mod stats;
+mod views;
+
+use crate::augment::want::PlanError;
+use crate::decode::DecodeError;
+use crate::episode::EpisodeError;
+use crate::shard::ShardError;
+
+pub use ring::{Batch, Loader, Produce, RingSize};
+pub use stats::{LoaderStats, Meter};
+pub use views::{LoaderOptions, load_views};
+
+/// Why a batch could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The spec or an image cannot give the views asked for.
+    #[error(transparent)]
+    Episode(#[from] EpisodeError),
+    /// A record could not be read.
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    /// A record could not be decoded.
+    #[error("sample {sample} ({name}): {source}; `metacl-shard verify` lists every bad record")]
+    Decode {
+        /// Index of the sample.
+        sample: u32,
+        /// Its name in the dataset.
+        name: String,
+        /// What the decoder said.
+        source: DecodeError,
+    },
+    /// A plan that its image cannot give: a bug of this program.
+    #[error("sample {sample}, row {row}: {source}; this is a bug, please report it")]
+    Plan {
+        /// Index of the sample.
+        sample: u32,
+        /// Row of the batch.
+        row: usize,
+        /// What the renderer said.
+        source: PlanError,
+    },
+    /// A thread panicked: a bug of this program.
+    #[error("step {step}, source image {image}: a loader thread panicked: {message}; this is a bug, please report it")]
+    Panic {
+        /// 0-based step.
+        step: u64,
+        /// Row of the step's source table.
+        image: usize,
+        /// The panic's message.
+        message: String,
+    },
+    /// The operating system gave no thread.
+    #[error("cannot start loader thread {thread}: {source}; use fewer workers")]
+    Thread {
+        /// Which one.
+        thread: String,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}

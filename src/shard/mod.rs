@@ -1,14 +1,106 @@
-//! shard
+//! The dataset file: many memory-mapped files as one index space `0..n`.
+//!
+//! The format is described in [`format.md`](self#the-format), included below.
+//!
+//! - `set`: [`ShardSet`], the only public face for reading. `file`: one file, its index checked page by page at first touch.
+//! - `check`: bytes to a trusted index; the only place that refuses. `format`: the bytes, field by field. `map`: mapping; the `unsafe`.
+//! - `write`: [`SplitWriter`]. `verify`: every fault of a set.
+//! - [`ingest`]: sources of datasets for `metacl-shard`.
+//!
+//! Not here: decoding, randomness.
+//!
+//! # The format
+#![doc = include_str!("format.md")]
 
-/// How a record's bytes are coded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+mod check;
+mod error;
+mod file;
+mod format;
+mod map;
+mod set;
+mod verify;
+mod write;
+
+pub use error::ShardError;
+pub use file::ShardFile;
+pub use set::ShardSet;
+pub use verify::Verified;
+pub use write::{NewSample, SplitWriter, WriteOptions, WriteSummary};
+
+use crate::image::Size;
+
+/// Most pixels of a side: crops of plans are `i16`.
+pub const MAX_SIDE: u32 = i16::MAX as u32;
+/// Most samples of a set: plans and draws name samples by 32 bits.
+pub const MAX_SAMPLES: u64 = 1 << 32;
+/// Label of a sample without a class.
+pub const NO_LABEL: u32 = u32::MAX;
+/// Ending of shard files.
+pub const EXTENSION: &str = "mcs";
+
+/// What a record's bytes are; the number is its tag on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Codec {
-    /// A JPEG file.
-    Jpeg,
-    /// RGB pixels, HWC.
-    Raw,
-    /// A PNG file.
-    Png,
-    /// JPEG coefficients.
-    Coef,
+    /// A JPEG file as it was.
+    Jpeg = 1,
+    /// RGB pixels, u8, HWC.
+    Raw = 2,
+    /// A PNG file as it was.
+    Png = 3,
+    /// JPEG coefficients, recoded; foreseen.
+    Coef = 4,
+}
+
+impl Codec {
+    /// All codecs.
+    pub const ALL: [Codec; 4] = [Codec::Coef, Codec::Jpeg, Codec::Raw, Codec::Png];
+
+    /// The codec of a tag on disk.
+    pub const fn from_tag(tag: u8) -> Option<Self> {
+        match tag {
+            1 => Some(Codec::Jpeg),
+            2 => Some(Codec::Raw),
+            3 => Some(Codec::Png),
+            4 => Some(Codec::Coef),
+            _ => None,
+        }
+    }
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Codec::Jpeg => "jpeg",
+            Codec::Raw => "raw",
+            Codec::Png => "png",
+            Codec::Coef => "coef",
+        }
+    }
+}
+
+/// What the index says of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SampleInfo {
+    /// First byte of the record in its file.
+    pub offset: u64,
+    /// Bytes of the record.
+    pub length: u64,
+    /// Width and height in pixels.
+    pub size: Size,
+    /// What the bytes are.
+    pub codec: Codec,
+    /// Class, an index into [`ShardSet::classes`], or [`NO_LABEL`].
+    pub label: u32,
+}
+
+/// When a record's checksum is compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// At every read.
+    #[default]
+    Always,
+    /// At the first read of each record.
+    First,
+    /// Not at all.
+    Never,
 }

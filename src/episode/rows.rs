@@ -1,0 +1,114 @@
+//! The ONE statement of row order: view-major, then class (Ni et al., ICLR 2022, published code: `row = view * classes + class`).
+//!
+//! Lives here: arithmetic between rows, views and classes, for one process and for the batch joined over all processes.
+//! Not here: pixels, tensors, threads.
+
+use std::ops::Range;
+
+/// Rows of a batch: view 0 of classes `0..classes`, then view 1 of the same classes, and so on.
+///
+/// The first `n_supp` views of a class are its support, the next `n_query` its query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RowLayout {
+    /// Classes of the task: one for each image (four with `TaskPolicy::Expand`).
+    pub classes: usize,
+    /// Views of each class.
+    pub views: usize,
+}
+
+impl RowLayout {
+    /// The layout of `views` views of each of `classes` classes.
+    pub const fn new(classes: usize, views: usize) -> Self {
+        Self { classes, views }
+    }
+
+    /// Number of rows.
+    pub const fn rows(self) -> usize {
+        self.classes * self.views
+    }
+
+    /// The row of a view of a class.
+    pub const fn row(self, view: usize, class: usize) -> usize {
+        view * self.classes + class
+    }
+
+    /// The class that `row` shows: its label within the task.
+    pub const fn class_of(self, row: usize) -> usize {
+        row % self.classes
+    }
+
+    /// Which of its class's views `row` is.
+    pub const fn view_of(self, row: usize) -> usize {
+        row / self.classes
+    }
+
+    /// Rows of the first `n_supp` views of every class.
+    pub const fn support(self, n_supp: usize) -> Range<usize> {
+        0..n_supp * self.classes
+    }
+
+    /// Rows of the `n_query` views that follow the support.
+    pub const fn query(self, n_supp: usize, n_query: usize) -> Range<usize> {
+        n_supp * self.classes..(n_supp + n_query) * self.classes
+    }
+
+    /// The other rows of `row`'s class: `row + k * classes` modulo all rows, for `k` in `1..views`.
+    pub fn positives(self, row: usize) -> impl Iterator<Item = usize> {
+        (1..self.views).map(move |k| (row + k * self.classes) % self.rows())
+    }
+
+    /// The layout of the batch joined over `world` processes, each of which holds rows laid out as `self`.
+    pub const fn joined(self, world: usize) -> Self {
+        Self::new(self.classes * world, self.views)
+    }
+
+    /// Where local `row` of process `rank` stands in [`joined`](Self::joined)`(world)`: class `rank * classes + class`, same view.
+    pub const fn joined_row(self, world: usize, rank: usize, row: usize) -> usize {
+        self.joined(world).row(self.view_of(row), rank * self.classes + self.class_of(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_and_its_inverses_agree() {
+        let rows = RowLayout::new(5, 3);
+        for row in 0..rows.rows() {
+            assert_eq!(rows.row(rows.view_of(row), rows.class_of(row)), row);
+        }
+        assert_eq!(rows.row(2, 1), 11);
+    }
+
+    #[test]
+    fn support_then_query_cover_whole_views() {
+        let rows = RowLayout::new(4, 5);
+        assert_eq!(rows.support(2), 0..8);
+        assert_eq!(rows.query(2, 3), 8..20);
+        assert!(rows.query(2, 3).all(|row| (2..5).contains(&rows.view_of(row))));
+    }
+
+    #[test]
+    fn positives_are_the_other_views_of_the_class() {
+        let rows = RowLayout::new(4, 3);
+        for row in 0..rows.rows() {
+            let mut found: Vec<_> = rows.positives(row).collect();
+            found.sort_unstable();
+            let other_views = (0..3).map(|view| rows.row(view, rows.class_of(row)));
+            assert_eq!(found, other_views.filter(|&other| other != row).collect::<Vec<_>>());
+        }
+    }
+
+    /// Two processes of three images, two views: `v * 6 + r * 3 + i`.
+    #[test]
+    fn joined_rows_are_a_bijection_in_single_process_order() {
+        let local = RowLayout::new(3, 2);
+        assert_eq!(local.joined_row(2, 1, local.row(1, 2)), 6 + 3 + 2);
+        let mut seen = vec![false; local.joined(2).rows()];
+        for (rank, row) in (0..2).flat_map(|rank| (0..local.rows()).map(move |row| (rank, row))) {
+            assert!(!std::mem::replace(&mut seen[local.joined_row(2, rank, row)], true));
+        }
+        assert!(seen.iter().all(|&taken| taken));
+    }
+}

@@ -1,0 +1,106 @@
+//! From a step to its sample ids, by arithmetic alone: no table, no state, any step at any time.
+
+use crate::rng::{Permutation, Purpose, Stream};
+
+/// The order of an epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// A new permutation each epoch; the last, partial batch is dropped.
+    Shuffled {
+        /// The run's seed.
+        seed: u64,
+    },
+    /// A new permutation each epoch; the last batch of an epoch may be short.
+    ShuffledToTheEnd {
+        /// The run's seed.
+        seed: u64,
+    },
+    /// 0, 1, 2, ...; the last batch may be short.
+    Sequential,
+}
+
+/// Cuts the epochs of a dataset into batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampler {
+    samples: u64,
+    batch: u64,
+    order: Order,
+}
+
+/// The samples of one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Pass over the data, from 0.
+    pub epoch: u32,
+    /// Ids of the samples, in the order of the batch.
+    pub samples: Vec<u32>,
+}
+
+impl Sampler {
+    /// Batches of `batch` out of `samples` (at most 2^32), both at least 1; `None` where no batch can be filled.
+    pub fn new(samples: u64, batch: u64, order: Order) -> Option<Self> {
+        let fits = samples >= batch || !matches!(order, Order::Shuffled { .. });
+        (samples >= 1 && samples <= 1 << 32 && batch >= 1 && fits).then_some(Self { samples, batch, order })
+    }
+
+    /// Batches in one epoch.
+    pub fn batches_per_epoch(&self) -> u64 {
+        match self.order {
+            Order::Shuffled { .. } => self.samples / self.batch,
+            Order::ShuffledToTheEnd { .. } | Order::Sequential => self.samples.div_ceil(self.batch),
+        }
+    }
+
+    /// The samples of `step` (0-based, running on over the epochs).
+    pub fn step(&self, step: u64) -> Step {
+        let (epoch, position) = (step / self.batches_per_epoch(), step % self.batches_per_epoch());
+        let epoch = epoch as u32;
+        let places = position * self.batch..((position + 1) * self.batch).min(self.samples);
+        let samples = match self.order {
+            Order::Sequential => places.map(|place| place as u32).collect(),
+            Order::Shuffled { seed } | Order::ShuffledToTheEnd { seed } => {
+                let order = Permutation::new(self.samples, Stream::new(seed, Purpose::Order).key(), epoch);
+                places.map(|place| order.at(place) as u32).collect()
+            }
+        };
+        Step { epoch, samples }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch_of(sampler: &Sampler, epoch: u64) -> Vec<u32> {
+        let steps = sampler.batches_per_epoch();
+        (epoch * steps..(epoch + 1) * steps).flat_map(|s| sampler.step(s).samples).collect()
+    }
+
+    #[test]
+    fn an_epoch_visits_every_sample_once_but_the_dropped_rest() {
+        let sampler = Sampler::new(103, 10, Order::Shuffled { seed: 1 }).unwrap();
+        let mut first = epoch_of(&sampler, 0);
+        assert_ne!(first, epoch_of(&sampler, 1));
+        first.sort_unstable();
+        first.dedup();
+        assert_eq!(first.len(), 100);
+        assert_eq!(sampler.step(10).epoch, 1);
+    }
+
+    #[test]
+    fn orders_to_the_end_keep_the_short_batch() {
+        for order in [Order::Sequential, Order::ShuffledToTheEnd { seed: 1 }] {
+            let sampler = Sampler::new(103, 10, order).unwrap();
+            let mut all = epoch_of(&sampler, 0);
+            all.sort_unstable();
+            assert_eq!(all, (0..103).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_batch_larger_than_the_set_is_refused_only_where_it_must_be_full() {
+        assert!(Sampler::new(5, 10, Order::Shuffled { seed: 1 }).is_none());
+        assert!(Sampler::new(5, 10, Order::Sequential).is_some());
+        assert!(Sampler::new(0, 1, Order::Sequential).is_none());
+    }
+}

@@ -1,0 +1,77 @@
+//! A dataset through an encoder once: features and labels.
+
+use std::sync::Arc;
+
+use tch::{Device, Kind, Tensor};
+
+use super::EvalError;
+use crate::augment::{ViewPolicy, ViewSpec};
+use crate::device::images;
+use crate::episode::{EpisodeSpec, Order, Planner};
+use crate::loader::{LoaderOptions, load_views};
+use crate::shard::ShardSet;
+
+/// Features of samples and their classes.
+pub struct Embedding {
+    /// `[samples, d]`, f32.
+    pub features: Tensor,
+    /// `[samples]`, i64.
+    pub labels: Tensor,
+}
+
+/// What is embedded, and how it is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct EmbedSpec {
+    /// The view of each image; deterministic for evaluation.
+    pub policy: ViewPolicy,
+    /// Size and filter of the views.
+    pub view: ViewSpec,
+    /// Images at once.
+    pub batch: u32,
+    /// At most so many samples, drawn from the whole set by `seed`; 0 is all.
+    pub samples: u64,
+    /// Seed of that choice and of random policies.
+    pub seed: u64,
+    /// Threads and memory.
+    pub loader: LoaderOptions,
+    /// Where the encoder lives.
+    pub device: Device,
+}
+
+/// Runs every sample of `set` through `encode`, `[rows, 3, size, size]` f32 in 0..=1 to `[rows, d]`, without gradients.
+///
+/// # Errors
+/// What the loader finds, and [`EvalError::NoLabel`] where a sample has no class.
+pub fn embed(
+    set: &Arc<ShardSet>,
+    spec: &EmbedSpec,
+    encode: impl Fn(&Tensor) -> Tensor,
+) -> Result<Embedding, EvalError> {
+    let _no_grad = tch::no_grad_guard();
+    let wanted = if spec.samples == 0 { set.len() } else { spec.samples.min(set.len()) };
+    // A cap takes a random part: datasets lie sorted by class.
+    let order = if wanted < set.len() { Order::ShuffledToTheEnd { seed: spec.seed } } else { Order::Sequential };
+    let episodes = EpisodeSpec { seed: spec.seed, order, ..EpisodeSpec::in_order(spec.batch, spec.policy, spec.view) };
+    let planner = Planner::new(episodes, set.len()).map_err(crate::loader::LoadError::from)?;
+    let steps = wanted.div_ceil(spec.batch.into());
+
+    let (mut features, mut labels) = (Vec::new(), Vec::new());
+    for batch in load_views(set.clone(), planner, spec.loader, 0..steps)? {
+        let batch = batch?;
+        let plan = batch.plan();
+        for (&label, &sample) in plan.labels.iter().zip(&plan.samples) {
+            if label as usize >= set.classes().len() {
+                return Err(EvalError::NoLabel {
+                    sample,
+                    name: set.name(sample.into()).unwrap_or_default().to_owned(),
+                });
+            }
+            labels.push(i64::from(label));
+        }
+        features.push(encode(&images(&batch, spec.view, spec.device)));
+    }
+    let features = Tensor::cat(&features, 0).narrow(0, 0, wanted as i64);
+    labels.truncate(wanted as usize);
+    let labels = Tensor::from_slice(&labels).to_kind(Kind::Int64).to_device(spec.device);
+    Ok(Embedding { features, labels })
+}

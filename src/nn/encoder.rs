@@ -1,0 +1,144 @@
+//! The encoder of the published code: backbone, projector and rotation head, with its names.
+
+use tch::{Device, Kind, Tensor};
+
+use super::conv4::{self, Conv4};
+use super::head::unit_rows;
+use super::init::InitStyle;
+use super::layers::Linear;
+use super::norm::Mode;
+use super::projector::{EMBEDDING, Projector};
+use super::resnet::{Depth, ResNet};
+use super::weights::{Role, Weights};
+use super::{NnError, resnet};
+
+/// Rotations that the rotation head tells apart.
+const ROTATIONS: i64 = 4;
+
+/// Which backbone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arch {
+    /// 512 features.
+    ResNet18,
+    /// 2048 features.
+    ResNet50,
+    /// `4 * filters` features; images of at least 16 pixels.
+    Conv4 {
+        /// Channels of every block; 32 is the project's default.
+        filters: u32,
+    },
+}
+
+impl Arch {
+    /// Length of a feature `h`.
+    pub fn features(self) -> i64 {
+        match self {
+            Arch::ResNet18 => Depth::RESNET18.features(),
+            Arch::ResNet50 => Depth::RESNET50.features(),
+            Arch::Conv4 { filters } => conv4::features(i64::from(filters)),
+        }
+    }
+
+    /// Its published name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arch::ResNet18 => "ResNet18",
+            Arch::ResNet50 => "ResNet50",
+            Arch::Conv4 { .. } => "Conv4",
+        }
+    }
+
+    /// Whether images of `size` pixels a side leave anything to pool.
+    ///
+    /// # Errors
+    /// [`NnError::ImageSize`] where they do not.
+    pub fn check_image_size(self, size: u32) -> Result<(), NnError> {
+        let least = if let Arch::Conv4 { .. } = self { conv4::SMALLEST_IMAGE } else { 1 };
+        if size < least { Err(NnError::ImageSize { arch: self.name(), size, least }) } else { Ok(()) }
+    }
+}
+
+/// How a ResNet begins; Conv-4 has one beginning for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stem {
+    /// 3x3 convolution of stride 1, no pooling.
+    Cifar,
+    /// 7x7 convolution of stride 2, 3x3 max-pooling of stride 2.
+    ImageNet,
+}
+
+/// What makes one encoder's tensors those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncoderSpec {
+    /// The backbone.
+    pub arch: Arch,
+    /// Its beginning.
+    pub stem: Stem,
+}
+
+#[derive(Debug)]
+enum Backbone {
+    ResNet(ResNet),
+    Conv4(Conv4),
+}
+
+/// Images to features `h`, features to embeddings `z`, embeddings to rotation logits.
+#[derive(Debug)]
+pub struct Encoder {
+    spec: EncoderSpec,
+    weights: Weights,
+    backbone: Backbone,
+    projector: Projector,
+    rot_head: Linear,
+}
+
+impl Encoder {
+    /// A fresh encoder whose values are a function of (`spec`, `seed`, `style`).
+    pub fn new(spec: EncoderSpec, kind: Kind, device: Device, seed: u64, style: InitStyle) -> Self {
+        let encoder = Self::blank(spec, kind, device);
+        encoder.weights.initialise(seed, style);
+        encoder
+    }
+
+    /// An encoder whose random tensors are zero, for [`Weights::load`].
+    pub fn blank(spec: EncoderSpec, kind: Kind, device: Device) -> Self {
+        let mut weights = Weights::new(kind, device);
+        let all = &mut weights;
+        let backbone = match spec.arch {
+            Arch::ResNet18 => Backbone::ResNet(ResNet::new(all, "convnet", resnet::Depth::RESNET18, spec.stem)),
+            Arch::ResNet50 => Backbone::ResNet(ResNet::new(all, "convnet", resnet::Depth::RESNET50, spec.stem)),
+            Arch::Conv4 { filters } => Backbone::Conv4(Conv4::new(all, "convnet", i64::from(filters))),
+        };
+        let projector = Projector::new(all, "projection", spec.arch.features());
+        let rot_head = Linear::new(all, "rot_head", EMBEDDING, ROTATIONS, true, Role::Parameter);
+        Self { spec, weights, backbone, projector, rot_head }
+    }
+
+    /// What it was made from.
+    pub fn spec(&self) -> EncoderSpec {
+        self.spec
+    }
+
+    /// Its tensors by name.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// Images `[rows, 3, height, width]` in 0..=1 to features `h`: `[rows, arch.features()]`.
+    pub fn features(&self, images: &Tensor, mode: Mode) -> Tensor {
+        match &self.backbone {
+            Backbone::ResNet(net) => net.forward(images, mode),
+            Backbone::Conv4(net) => net.forward(images, mode),
+        }
+    }
+
+    /// Features `h` to embeddings `z`: `[rows, 128]`, not normalised.
+    pub fn project(&self, h: &Tensor, mode: Mode) -> Tensor {
+        self.projector.forward(h, mode)
+    }
+
+    /// Embeddings `z` to logits of the four quarter turns, `[rows, 4]`: linear on `z / (|z| sqrt(temperature))`.
+    pub fn rotation_logits(&self, z: &Tensor, temperature: f64) -> Tensor {
+        self.rot_head.forward(&(unit_rows(z) / temperature.sqrt()))
+    }
+}

@@ -1,0 +1,182 @@
+//! Nothing that a worker or a consumer does wrong may hang the loader, lose an error or show rows of another step.
+//!
+//! The producer here writes (step, row) into every row, and fails, panics or dawdles on demand.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use metacl::augment::{ClassPlan, CropBox, ViewPlan};
+use metacl::episode::{EpisodeError, EpisodePlan, RowLayout};
+use metacl::image::Size;
+use metacl::loader::{LoadError, Loader, Meter, Produce, RingSize};
+
+const IMAGES: usize = 5;
+const VIEWS: usize = 2;
+const ROW_BYTES: usize = 16;
+const SIZE: RingSize = RingSize { workers: 3, slots: 3, rows: IMAGES * VIEWS, row_bytes: ROW_BYTES };
+
+/// What a test wants to happen at (step, image).
+type Fault = fn(u64, usize) -> Result<(), LoadError>;
+
+struct Marked {
+    fault: Fault,
+    rendered: Arc<AtomicU64>,
+}
+
+impl Produce for Marked {
+    type Scratch = ();
+
+    fn scratch(&self) {}
+
+    fn plan(&self, step: u64) -> Result<EpisodePlan, LoadError> {
+        (self.fault)(step, usize::MAX)?;
+        let plain = |row: usize| ViewPlan::plain((row % IMAGES) as u32, CropBox { x: 0, y: 0, width: 1, height: 1 });
+        Ok(EpisodePlan {
+            step,
+            epoch: 0,
+            layout: RowLayout::new(IMAGES, VIEWS),
+            samples: vec![0; IMAGES],
+            sizes: vec![Size::new(1, 1); IMAGES],
+            labels: vec![0; IMAGES],
+            classes: vec![ClassPlan { quarter_turns: 0 }; IMAGES],
+            views: (0..IMAGES * VIEWS).map(plain).collect(),
+        })
+    }
+
+    fn render(
+        &self,
+        (): &mut (),
+        plan: &EpisodePlan,
+        image: usize,
+        rows: &mut dyn Iterator<Item = (usize, &mut [u8])>,
+        _: &Meter,
+    ) -> Result<(), LoadError> {
+        (self.fault)(plan.step, image)?;
+        for (row, bytes) in rows {
+            bytes.fill(mark(plan.step, row));
+        }
+        self.rendered.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+fn mark(step: u64, row: usize) -> u8 {
+    (step as usize * 31 + row * 7 + 1) as u8
+}
+
+fn loader(fault: Fault, steps: u64) -> (Loader, Arc<AtomicU64>) {
+    let rendered = Arc::new(AtomicU64::new(0));
+    let producer = Marked { fault, rendered: rendered.clone() };
+    (Loader::start(producer, SIZE, 0..steps).unwrap(), rendered)
+}
+
+/// Runs `test` on a thread of its own and fails if it does not end.
+fn within_a_minute(test: impl FnOnce() + Send + 'static) {
+    let (done, ended) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        test();
+        let _ = done.send(());
+    });
+    match ended.recv_timeout(Duration::from_secs(60)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("the loader hangs"),
+        _ => thread.join().unwrap(),
+    }
+}
+
+fn failure(step: u64) -> LoadError {
+    EpisodeError::BatchTooLarge { batch: step as u32, samples: 0 }.into()
+}
+
+#[test]
+fn every_row_holds_its_own_step() {
+    within_a_minute(|| {
+        let (loader, _) = loader(|_, _| Ok(()), 200);
+        let mut steps = 0;
+        for (step, batch) in loader.enumerate() {
+            let batch = batch.unwrap();
+            assert_eq!(batch.plan().step, step as u64);
+            for (row, bytes) in batch.pixels().chunks(ROW_BYTES).enumerate() {
+                assert!(bytes.iter().all(|&byte| byte == mark(step as u64, row)), "step {step} row {row}");
+            }
+            steps += 1;
+        }
+        assert_eq!(steps, 200);
+    });
+}
+
+#[test]
+fn an_error_reaches_the_consumer_at_its_step_and_ends_the_run() {
+    within_a_minute(|| {
+        // Images 2 and 4 fail: the lowest is reported, whatever thread was first.
+        let (mut loader, _) = loader(
+            |step, image| match (step, image) {
+                (7, 2 | 4) => Err(failure(image as u64)),
+                _ => Ok(()),
+            },
+            100,
+        );
+        for _ in 0..7 {
+            assert!(loader.next().unwrap().is_ok());
+        }
+        let error = loader.next().unwrap().err();
+        assert!(matches!(error, Some(LoadError::Episode(EpisodeError::BatchTooLarge { batch: 2, .. }))));
+        assert!(loader.next().is_none());
+    });
+}
+
+#[test]
+fn a_panic_in_a_worker_is_an_error_not_a_hang() {
+    within_a_minute(|| {
+        let (mut loader, _) =
+            loader(|step, image| if (step, image) == (3, 1) { panic!("boom {image}") } else { Ok(()) }, 100);
+        assert_eq!(loader.by_ref().take(3).filter(Result::is_ok).count(), 3);
+        match loader.next() {
+            Some(Err(LoadError::Panic { step: 3, image: 1, message })) => assert_eq!(message, "boom 1"),
+            other => panic!("{:?}", other.map(|batch| batch.map(|_| "a batch"))),
+        }
+    });
+}
+
+#[test]
+fn a_plan_that_fails_is_delivered_in_order() {
+    within_a_minute(|| {
+        let (loader, _) =
+            loader(|step, image| if step == 4 && image == usize::MAX { Err(failure(4)) } else { Ok(()) }, 100);
+        let results: Vec<bool> = loader.map(|batch| batch.is_ok()).collect();
+        assert_eq!(results, [true, true, true, true, false]);
+    });
+}
+
+#[test]
+fn dropping_early_stops_all_threads() {
+    within_a_minute(|| {
+        for consumed in 0..6 {
+            let (mut loader, rendered) = loader(|_, _| Ok(()), u64::MAX);
+            let kept = loader.by_ref().take(consumed).last();
+            drop(loader);
+            let at_stop = rendered.load(Ordering::Relaxed);
+            std::thread::yield_now();
+            assert_eq!(rendered.load(Ordering::Relaxed), at_stop, "a worker outlived its loader");
+            // A batch outlives its loader.
+            if let Some(batch) = kept {
+                let batch = batch.unwrap();
+                assert_eq!(batch.pixels()[0], mark(batch.plan().step, 0));
+            }
+        }
+    });
+}
+
+#[test]
+fn a_consumer_that_keeps_batches_only_blocks_its_slots() {
+    within_a_minute(|| {
+        let (mut loader, rendered) = loader(|_, _| Ok(()), 100);
+        let kept: Vec<_> = loader.by_ref().take(SIZE.slots).map(Result::unwrap).collect();
+        assert_eq!(rendered.load(Ordering::Relaxed), (SIZE.slots * IMAGES) as u64);
+        for (step, batch) in kept.iter().enumerate() {
+            assert_eq!(batch.pixels()[0], mark(step as u64, 0));
+        }
+        drop(kept);
+        assert_eq!(loader.filter(Result::is_ok).count(), 97);
+    });
+}
