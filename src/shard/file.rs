@@ -28,7 +28,7 @@ impl ShardFile {
     pub(super) fn open(path: &Path) -> Result<Self, ShardError> {
         let map = map::map(path)?;
         let check::Opened { header, footer, meta } = check::open(path, &map)?;
-        let pages = header.samples.div_ceil(header.page_entries.into());
+        let pages = pages(&header);
         Ok(Self {
             path: path.to_owned(),
             header,
@@ -65,6 +65,11 @@ impl ShardFile {
     /// Digest of the file: the same bytes, the same identity.
     pub fn identity(&self) -> u128 {
         self.identity
+    }
+
+    /// Number of index pages.
+    pub(super) fn pages(&self) -> u64 {
+        pages(&self.header)
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -189,6 +194,10 @@ impl ShardFile {
         let value = self.map[at as usize].into();
         Some(ShardError::Field { path: self.path.clone(), offset: at, field: "padding", value })
     }
+}
+
+fn pages(header: &Header) -> u64 {
+    header.samples.div_ceil(header.page_entries.into())
 }
 
 /// A set of small numbers that threads may add to.

@@ -4,7 +4,7 @@
 //!
 //! - `set`: [`ShardSet`], the only public face for reading. `file`: one file, its index checked page by page at first touch.
 //! - `check`: bytes to a trusted index; the only place that refuses. `format`: the bytes, field by field. `map`: mapping; the `unsafe`.
-//! - `write`: [`SplitWriter`]. `verify`: every fault of a set.
+//! - `write`: [`SplitWriter`]. `verify`: every fault of some files.
 //! - [`ingest`]: sources of datasets for `metacl-shard`.
 //!
 //! Not here: decoding, randomness.
@@ -24,7 +24,7 @@ mod write;
 pub use error::ShardError;
 pub use file::ShardFile;
 pub use set::ShardSet;
-pub use verify::Verified;
+pub use verify::verify_files;
 pub use write::{NewSample, SplitWriter, WriteOptions, WriteSummary};
 
 use crate::image::Size;

@@ -1,38 +1,25 @@
-//! Every fault of a set, not just the first.
+//! Every fault of some files, not just the first.
+
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::error::ShardError;
 use super::file::ShardFile;
-use super::set::ShardSet;
 
-/// What [`ShardSet::verify`] looked at and found.
-#[derive(Debug)]
-pub struct Verified {
-    /// Samples of the set.
-    pub samples: u64,
-    /// Bytes of all files.
-    pub bytes: u64,
-    /// Every fault, in file order.
-    pub faults: Vec<ShardError>,
-}
-
-impl ShardSet {
-    /// Checks every byte of every file, on all cores; `progress` gets the samples of each page once it is done.
-    pub fn verify(&self, progress: impl Fn(u64) + Sync) -> Verified {
-        let pages = |file: &ShardFile| file.samples().div_ceil(file.header().page_entries.into());
-        let all: Vec<(&ShardFile, u64)> =
-            self.shards().iter().flat_map(|file| (0..pages(file)).map(move |page| (file, page))).collect();
-        let faults = all.par_iter().map(|&(file, page)| {
-            let faults = file.faults(page);
-            progress(super::check::entries_of(file.header(), page));
-            faults
-        });
-        let faults: Vec<Vec<ShardError>> = faults.collect();
-        Verified {
-            samples: self.len(),
-            bytes: self.shards().iter().map(ShardFile::bytes).sum(),
-            faults: faults.into_iter().flatten().collect(),
-        }
-    }
+/// Checks every byte of `files`, on all cores: every fault, in the order of files and bytes.
+///
+/// A file that cannot be opened is one fault. Whether the files are all parts of a split is [`ShardSet::open`](super::ShardSet::open)'s
+/// business.
+pub fn verify_files(files: &[PathBuf]) -> Vec<ShardError> {
+    files
+        .iter()
+        .flat_map(|path| match ShardFile::open(path) {
+            Err(fault) => vec![fault],
+            Ok(file) => {
+                let faults: Vec<Vec<_>> = (0..file.pages()).into_par_iter().map(|page| file.faults(page)).collect();
+                faults.into_iter().flatten().collect()
+            }
+        })
+        .collect()
 }

@@ -207,8 +207,7 @@ impl Part {
     /// Opens the file as a reader would and checks every byte.
     fn read_back(&self) -> Result<(), ShardError> {
         let file = ShardFile::open(&self.path.0)?;
-        let pages = file.samples().div_ceil(file.header().page_entries.into());
-        (0..pages).flat_map(|page| file.faults(page)).next().map_or(Ok(()), Err)
+        (0..file.pages()).flat_map(|page| file.faults(page)).next().map_or(Ok(()), Err)
     }
 }
 
