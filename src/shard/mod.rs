@@ -16,6 +16,7 @@ mod check;
 mod error;
 mod file;
 mod format;
+pub mod ingest;
 mod map;
 mod set;
 mod verify;

@@ -90,11 +90,20 @@ impl SplitWriter {
         if first.exists() {
             return Err(ShardError::Exists { path: first });
         }
-        let meta = Meta { classes: options.classes.clone(), pairs: options.metadata.clone() };
-        let meta = meta.encode().ok_or_else(|| unstorable("classes", "number", u64::MAX, u32::MAX.into()))?;
+        let meta = encode_meta(&options)?;
         let page_entries = options.page_entries.clamp(1, PAGE_ENTRIES);
         let options = WriteOptions { page_entries, ..options };
         Ok(Self { folder: folder.to_owned(), options, meta, done: Vec::new(), open: None, samples: 0 })
+    }
+
+    /// Adds or replaces a pair of metadata, for what is known only once all samples are through.
+    ///
+    /// # Errors
+    /// [`ShardError::Unstorable`] where the metadata becomes longer than the format can hold.
+    pub fn set_metadata(&mut self, key: &str, value: &str) -> Result<(), ShardError> {
+        self.options.metadata.insert(key.to_owned(), value.to_owned());
+        self.meta = encode_meta(&self.options)?;
+        Ok(())
     }
 
     /// Appends a sample.
@@ -319,6 +328,11 @@ impl Drop for TemporaryFile {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.0);
     }
+}
+
+fn encode_meta(options: &WriteOptions) -> Result<Vec<u8>, ShardError> {
+    let meta = Meta { classes: options.classes.clone(), pairs: options.metadata.clone() };
+    meta.encode().ok_or_else(|| unstorable("classes", "number", u64::MAX, u32::MAX.into()))
 }
 
 fn final_path(folder: &Path, number: usize) -> PathBuf {

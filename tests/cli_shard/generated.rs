@@ -14,7 +14,8 @@ fn the_same_seed_gives_the_same_files_with_any_number_of_workers() {
     let temp = tempdir().unwrap();
     let files = |name: &str, seed: &str, workers: &str| {
         let dst = temp.path().join(name);
-        let run = shard(&["synthetic", path(&dst), "--train", "60", "--test", "20", "--seed", seed, "--workers", workers]);
+        let run =
+            shard(&["synthetic", path(&dst), "--train", "60", "--test", "20", "--seed", seed, "--workers", workers]);
         assert_eq!(run.code, 0, "{}", run.err);
         ["train", "test"].map(|split| fs::read(dst.join(split).join("00000.mcs")).unwrap())
     };
@@ -50,7 +51,8 @@ fn pixels_alone_tell_little() {
     let dst = temp.path().join("set");
     assert_eq!(shard(&["synthetic", path(&dst), "--train", "1000", "--test", "200"]).code, 0);
     let [train, test] = ["train", "test"].map(|split| samples(&dst, split));
-    let distance = |a: &[u8], b: &[u8]| -> u64 { a.iter().zip(b).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum() };
+    let distance =
+        |a: &[u8], b: &[u8]| -> u64 { a.iter().zip(b).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2)).sum() };
     let nearest = |pixels: &[u8]| train.iter().min_by_key(|sample| distance(&sample.2, pixels)).map(|sample| sample.1);
     let right = test.iter().filter(|(_, label, pixels)| nearest(pixels) == Some(*label)).count();
     assert!((28..100).contains(&right), "nearest pixels are right for {right} of 200");

@@ -4,6 +4,9 @@
 //! - [`reading`]: inspect, stats, verify, extract. [`generated`]: the synthetic set. [`real`]: real data, where there is some.
 //! - [`make`]: tiny images, tars and pickles.
 
+// A fixture that fails is a failed test; `unwrap` says where.
+#![allow(clippy::unwrap_used)]
+
 mod generated;
 mod make;
 mod reading;

@@ -20,7 +20,12 @@ fn one_rejected(src: &Path) -> (String, String) {
     let mut rejected = rejected(&dst, "train");
     assert_eq!(rejected.len(), 1, "{rejected:?}");
     let (name, reason) = rejected.remove(0);
-    assert!(run.err.contains(&name) && run.out.contains("1 file") && run.out.contains("rejected.tsv"), "{}{}", run.out, run.err);
+    assert!(
+        run.err.contains(&name) && run.out.contains("1 file") && run.out.contains("rejected.tsv"),
+        "{}{}",
+        run.out,
+        run.err
+    );
     (name, reason)
 }
 
@@ -97,14 +102,22 @@ fn link_loops_pipes_and_broken_links_do_not_hang() {
 #[test]
 fn a_truncated_archive_gives_what_is_whole() {
     let temp = tempdir().unwrap();
-    let whole = tar(&[("a.jpg", jpeg(1, 20, 20)), ("a.cls", b"0".to_vec()), ("b.cls", b"1".to_vec()), ("b.jpg", jpeg(2, 90, 90))]);
+    let whole = tar(&[
+        ("a.jpg", jpeg(1, 20, 20)),
+        ("a.cls", b"0".to_vec()),
+        ("b.cls", b"1".to_vec()),
+        ("b.jpg", jpeg(2, 90, 90)),
+    ]);
     // The data of the last member begins 512 bytes behind its header; the two closing blocks are 1024 bytes.
     write(temp.path().join("train-0.tar"), &whole[..whole.len() - 1024 - 700]);
     let dst = temp.path().join("out");
     convert(&temp.path().join("train-0.tar"), &dst, &[], 3);
     assert_eq!(tags(&dst, "train"), [("train-0.tar/a.jpg".to_owned(), 0)]);
     let listed = rejected(&dst, "train");
-    assert!(listed.len() == 1 && listed[0].0 == "train-0.tar/b.jpg" && listed[0].1.starts_with("truncated"), "{listed:?}");
+    assert!(
+        listed.len() == 1 && listed[0].0 == "train-0.tar/b.jpg" && listed[0].1.starts_with("truncated"),
+        "{listed:?}"
+    );
 }
 
 #[test]

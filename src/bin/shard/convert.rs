@@ -145,7 +145,11 @@ fn finish(args: &Args, output: Output, mut reports: Vec<Report>, outside: Vec<Le
     let Some(first) = reports.first_mut() else {
         name_left_out(&outside);
         let reason = outside.first().map_or(String::new(), |l| format!(" (the first: {}: {})", l.name, l.reason));
-        let message = format!("{}: none of {} can be taken{reason}", args.src.display(), text::count(outside.len() as u64, "file"));
+        let message = format!(
+            "{}: none of {} can be taken{reason}",
+            args.src.display(),
+            text::count(outside.len() as u64, "file")
+        );
         return Err(Failure::Failed(message));
     };
     first.left_out.extend(outside);
@@ -210,7 +214,9 @@ fn refuse_nested(args: &Args, format: Option<&str>) -> Result<(), Failure> {
     let in_tree = format == Some("folder") && dst.starts_with(&src);
     if src.starts_with(&dst) || in_tree {
         let [src, dst] = [args.src.display(), args.dst.display()];
-        return Err(Failure::Usage(format!("{dst}: DST and SRC ({src}) lie in one another; choose a folder beside SRC")));
+        return Err(Failure::Usage(format!(
+            "{dst}: DST and SRC ({src}) lie in one another; choose a folder beside SRC"
+        )));
     }
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use metacl::shard::ShardSet;
 use metacl::shard::ingest::SPLITS;
+use metacl::shard::{EXTENSION, ShardSet};
 
 use super::Failure;
 
@@ -48,8 +48,7 @@ pub(super) fn splits(path: &Path) -> Result<Vec<Place>, Failure> {
     let mut splits = Vec::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         let folder = entry.map_err(failed)?.path();
-        let hidden = folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if !hidden && folder.is_dir() && !shard_files(&folder).map_err(failed)?.is_empty() {
+        if !is_hidden(&folder) && folder.is_dir() && !shard_files(&folder).map_err(failed)?.is_empty() {
             splits.push(Place::new(&folder, &folder));
         }
     }
@@ -81,7 +80,7 @@ fn shard_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "mcs") {
+        if !is_hidden(&path) && path.extension().is_some_and(|extension| extension == EXTENSION) {
             files.push(path);
         }
     }
@@ -89,6 +88,14 @@ fn shard_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Hidden names are those of unfinished work.
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    Failure::Failed(format!("{}: cannot be read ({error}); give a dataset, a split's folder or an .mcs file", path.display()))
+    Failure::Failed(format!(
+        "{}: cannot be read ({error}); give a dataset, a split's folder or an .mcs file",
+        path.display()
+    ))
 }

@@ -43,7 +43,10 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let set = place.open()?;
     if args.index >= set.len() {
         let [path, count] = [place.path.display().to_string(), set.len().to_string()];
-        return Err(Failure::Failed(format!("{path}: --index {}: there are {count} samples, counted from 0", args.index)));
+        return Err(Failure::Failed(format!(
+            "{path}: --index {}: there are {count} samples, counted from 0",
+            args.index
+        )));
     }
     let info = set.info(args.index)?;
     let record = set.record(args.index)?;
@@ -60,18 +63,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     write_new(&args.out, &bytes)?;
     let name = one_line(set.name(args.index)?);
     let class = set.classes().get(info.label as usize).map_or("no class", String::as_str);
-    print(format_args!("{}: {name}, {}, {}, {}", args.out.display(), info.size, codec_name(info.codec), one_line(class)))?;
+    print(format_args!("{}: {name}, {}, {}, {}", args.out.display(), info.size, info.codec.name(), one_line(class)))?;
     Ok(Outcome::Done)
-}
-
-/// The word for a codec in every output.
-pub(super) fn codec_name(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Jpeg => "jpeg",
-        Codec::Raw => "raw",
-        Codec::Png => "png",
-        Codec::Coef => "coef",
-    }
 }
 
 /// RGB pixels, HWC, in the format that the name of `out` asks for.
@@ -88,7 +81,10 @@ fn pixels_as_file(pixels: &[u8], size: Size, out: &Path) -> Result<Vec<u8>, Fail
             PngEncoder::new(&mut file).write_image(pixels, size.width, size.height, ExtendedColorType::Rgb8)?;
             Ok(file)
         }
-        _ => Err(Failure::Usage(format!("--out {}: pixels are written as .ppm or .png; give FILE such a name", out.display()))),
+        _ => Err(Failure::Usage(format!(
+            "--out {}: pixels are written as .ppm or .png; give FILE such a name",
+            out.display()
+        ))),
     }
 }
 
@@ -100,7 +96,8 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let partial = path.with_file_name(format!(".{name}.unfinished-{}", std::process::id()));
-    let written = File::create_new(&partial).and_then(|mut file| file.write_all(bytes)).and_then(|()| fs::rename(&partial, path));
+    let written =
+        File::create_new(&partial).and_then(|mut file| file.write_all(bytes)).and_then(|()| fs::rename(&partial, path));
     if written.is_err() {
         // The message below is about the first failure; this one would only repeat it.
         let _ = fs::remove_file(&partial);

@@ -1,21 +1,18 @@
 //! `metacl-shard inspect`: what a dataset holds.
 
-use std::fs;
 use std::path::PathBuf;
 
-use metacl::shard::{Codec, ShardSet};
+use metacl::shard::{Codec, ShardFile, ShardSet};
 use serde_json::{Value, json};
 
-use super::extract::codec_name;
+use super::split::SOURCE_BYTES;
 use super::text::{self, one_line, print};
 use super::{Failure, Outcome, dataset};
 
-const CODECS: [Codec; 4] = [Codec::Coef, Codec::Jpeg, Codec::Raw, Codec::Png];
-
 /// Show what a dataset holds
 ///
-/// Reads the index only. With --json: samples, source_bytes (files or pixels as they came), stored_bytes (records), file_bytes (whole
-/// shard files) and codecs (samples by codec: coef, jpeg, raw, png), in sum and under splits, there also files, classes, metadata
+/// Reads the index only. With --json: samples, source_bytes (files or pixels as they came, of the
+/// whole split), stored_bytes (records), file_bytes (shard files) and codecs (samples by codec: coef, jpeg, raw, png), in sum and under splits, there also files, classes, metadata
 /// and identity (a digest that changes when a byte of any file does).
 ///
 /// Example: metacl-shard inspect data/cifar10
@@ -30,16 +27,15 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let mut total = Counts::default();
+    let mut total = Counts { source_bytes: Some(0), ..Counts::default() };
     let mut splits = serde_json::Map::new();
     for place in dataset::splits(&args.dst)? {
         let set = place.open()?;
-        let files = place.files()?;
-        let counts = Counts::of(&set, &files)?;
+        let counts = Counts::of(&set)?;
         if args.json {
-            splits.insert(place.name, split_json(&set, &counts, files.len()));
+            splits.insert(place.name, split_json(&set, &counts));
         } else {
-            print_split(&place.name, &set, &counts, files.len())?;
+            print_split(&place.name, &set, &counts)?;
         }
         total.add(&counts);
     }
@@ -54,39 +50,38 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
 #[derive(Default)]
 struct Counts {
     samples: u64,
-    source_bytes: u64,
+    /// Unknown where the shard was not written by this program.
+    source_bytes: Option<u64>,
     stored_bytes: u64,
     file_bytes: u64,
-    /// Samples by [`CODECS`].
+    /// Samples by [`Codec::ALL`].
     codecs: [u64; 4],
 }
 
 impl Counts {
-    fn of(set: &ShardSet, files: &[PathBuf]) -> Result<Self, Failure> {
-        let mut counts = Self { samples: set.len(), source_bytes: set.source_bytes(), ..Self::default() };
+    fn of(set: &ShardSet) -> Result<Self, Failure> {
+        let mut counts = Self { samples: set.len(), source_bytes: source_bytes(set), ..Self::default() };
         for index in 0..set.len() {
             let info = set.info(index)?;
             counts.stored_bytes += info.length;
-            for (count, codec) in counts.codecs.iter_mut().zip(CODECS) {
+            for (count, codec) in counts.codecs.iter_mut().zip(Codec::ALL) {
                 *count += u64::from(info.codec == codec);
             }
         }
-        for file in files {
-            counts.file_bytes += fs::metadata(file)?.len();
-        }
+        counts.file_bytes = set.shards().iter().map(ShardFile::bytes).sum();
         Ok(counts)
     }
 
     fn add(&mut self, other: &Self) {
         self.samples += other.samples;
-        self.source_bytes += other.source_bytes;
+        self.source_bytes = self.source_bytes.zip(other.source_bytes).map(|(all, more)| all + more);
         self.stored_bytes += other.stored_bytes;
         self.file_bytes += other.file_bytes;
         self.codecs.iter_mut().zip(other.codecs).for_each(|(count, more)| *count += more);
     }
 
     fn json(&self) -> Value {
-        let codecs = CODECS.map(codec_name).into_iter().zip(self.codecs);
+        let codecs = Codec::ALL.map(Codec::name).into_iter().zip(self.codecs);
         json!({
             "samples": self.samples,
             "source_bytes": self.source_bytes,
@@ -97,23 +92,31 @@ impl Counts {
     }
 }
 
-fn split_json(set: &ShardSet, counts: &Counts, files: usize) -> Value {
+/// What `convert` noted: bytes of the whole split as they came.
+fn source_bytes(set: &ShardSet) -> Option<u64> {
+    set.metadata().get(SOURCE_BYTES)?.parse().ok()
+}
+
+fn split_json(set: &ShardSet, counts: &Counts) -> Value {
     let mut split = counts.json();
-    split["files"] = files.into();
+    split["files"] = set.shards().len().into();
     split["classes"] = set.classes().into();
     split["metadata"] = json!(set.metadata());
     split["identity"] = format!("{:032x}", set.identity()).into();
     split
 }
 
-fn print_split(name: &str, set: &ShardSet, counts: &Counts, files: usize) -> Result<(), Failure> {
-    let [samples, files] = [(counts.samples, "sample"), (files as u64, "file")].map(|(n, noun)| text::count(n, noun));
+fn print_split(name: &str, set: &ShardSet, counts: &Counts) -> Result<(), Failure> {
+    let [samples, files] =
+        [(counts.samples, "sample"), (set.shards().len() as u64, "file")].map(|(n, noun)| text::count(n, noun));
     let classes = text::count(set.classes().len() as u64, "class");
     print(format_args!("{name}: {samples} of {classes} in {files}"))?;
-    let by_codec = CODECS.into_iter().zip(counts.codecs).filter(|&(_, count)| count > 0);
-    let codecs: Vec<String> = by_codec.map(|(codec, count)| format!("{} {}", text::thousands(count), codec_name(codec))).collect();
+    let by_codec = Codec::ALL.into_iter().zip(counts.codecs).filter(|&(_, count)| count > 0);
+    let codecs: Vec<String> =
+        by_codec.map(|(codec, count)| format!("{} {}", text::thousands(count), codec.name())).collect();
     print(format_args!("  codecs    {}", codecs.join(", ")))?;
-    let [source, stored, file] = [counts.source_bytes, counts.stored_bytes, counts.file_bytes].map(text::bytes);
+    let source = counts.source_bytes.map_or_else(|| "unknown".to_owned(), text::bytes);
+    let [stored, file] = [counts.stored_bytes, counts.file_bytes].map(text::bytes);
     print(format_args!("  bytes     {source} at the source, {stored} stored, {file} with index"))?;
     print(format_args!("  identity  {:032x}", set.identity()))?;
     for (key, value) in set.metadata() {

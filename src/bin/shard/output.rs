@@ -93,8 +93,12 @@ fn refuse_existing(root: &Path, splits: &[&str], classes: &[String]) -> Result<(
             return Err(exists(&path));
         }
         if name.starts_with(STAGE) {
-            eprintln!("metacl-shard: note: {}: left by an interrupted run; delete it if none is going on", path.display());
-        } else if metacl::shard::ingest::SPLITS.contains(&name.as_str()) && ShardSet::open(&path)?.classes() != classes {
+            eprintln!(
+                "metacl-shard: note: {}: left by an interrupted run; delete it if none is going on",
+                path.display()
+            );
+        } else if metacl::shard::ingest::SPLITS.contains(&name.as_str()) && ShardSet::open(&path)?.classes() != classes
+        {
             let message = "its classes are others than those of the new split; choose another folder";
             return Err(Failure::Failed(format!("{}: {message}", path.display())));
         }
@@ -115,5 +119,8 @@ fn exists(path: &Path) -> Failure {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::Failed(format!("{}: cannot be written ({error}); choose another folder or change its permissions", path.display()))
+    Failure::Failed(format!(
+        "{}: cannot be written ({error}); choose another folder or change its permissions",
+        path.display()
+    ))
 }

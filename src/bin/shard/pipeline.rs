@@ -48,7 +48,8 @@ pub(super) fn ordered<S, R: Send>(
                 sent += 1;
             }
             let (index, result) = results.recv().expect("an outbox lives in this function");
-            let result = result.ok_or_else(|| Failure::Failed(format!("internal error at sample {index}; please report it")))?;
+            let result =
+                result.ok_or_else(|| Failure::Failed(format!("internal error at sample {index}; please report it")))?;
             early.insert(index, result);
             while let Some(result) = early.remove(&written) {
                 sink(written, result)?;
@@ -71,10 +72,16 @@ mod tests {
                 std::thread::sleep(std::time::Duration::from_micros(if index % 7 == 0 { 500 } else { 0 }));
                 index * index
             };
-            ordered(100, workers, || (), slow_first, |index, square| {
-                seen.push((index, square));
-                Ok(())
-            })
+            ordered(
+                100,
+                workers,
+                || (),
+                slow_first,
+                |index, square| {
+                    seen.push((index, square));
+                    Ok(())
+                },
+            )
             .unwrap();
             assert_eq!(seen, (0..100).map(|index| (index, index * index)).collect::<Vec<_>>());
         }
@@ -82,10 +89,16 @@ mod tests {
 
     #[test]
     fn failures_and_panics_end_the_run() {
-        let failing = ordered(100, 4, || (), |_, index| index, |index, _| match index {
-            5 => Err(Failure::Failed("full".into())),
-            _ => Ok(()),
-        });
+        let failing = ordered(
+            100,
+            4,
+            || (),
+            |_, index| index,
+            |index, _| match index {
+                5 => Err(Failure::Failed("full".into())),
+                _ => Ok(()),
+            },
+        );
         assert!(matches!(failing, Err(Failure::Failed(message)) if message == "full"));
         let panicking = ordered(100, 4, || (), |_, index| assert_ne!(index, 9), |_, ()| Ok(()));
         assert!(matches!(panicking, Err(Failure::Failed(message)) if message.contains("sample 9")));

@@ -6,11 +6,9 @@ use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 use metacl::decode::{self, Decoder, Limits, Want};
 use metacl::image::Size;
-use metacl::shard::Codec;
 use metacl::shard::ingest::{Item, Payload, Reason};
+use metacl::shard::{Codec, MAX_SIDE};
 
-/// Largest side, in pixels: crops are 16-bit numbers.
-const MAX_SIDE: u32 = 32_767;
 /// Of images that `--max-side` shrank.
 const JPEG_QUALITY: u8 = 95;
 
@@ -98,7 +96,8 @@ fn damaged(error: impl std::error::Error) -> Reason {
 /// `size` scaled so that its longer side is `longest`; `None` where it already fits.
 fn shrunk_size(size: Size, longest: u32) -> Option<Size> {
     let longer = size.width.max(size.height);
-    let scale = |side: u32| ((u64::from(side) * u64::from(longest) + u64::from(longer) / 2) / u64::from(longer)).max(1) as u32;
+    let scale =
+        |side: u32| ((u64::from(side) * u64::from(longest) + u64::from(longer) / 2) / u64::from(longer)).max(1) as u32;
     (longer > longest).then(|| Size::new(scale(size.width), scale(size.height)))
 }
 

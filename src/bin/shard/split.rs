@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use metacl::shard::ingest::{LeftOut, Reason};
-use metacl::shard::{NewSample, SplitWriter, WriteOptions};
+use metacl::shard::{NewSample, ShardError, SplitWriter, WriteOptions};
 
 use super::Failure;
 use super::pipeline::ordered;
 use super::prepare::Prepared;
 use super::progress::Progress;
 use super::text;
+
+/// Key of the metadata that holds the sum of the samples' bytes at the source.
+pub(super) const SOURCE_BYTES: &str = "source_bytes";
 
 /// What is to be written.
 pub(super) struct Plan<'a> {
@@ -58,7 +61,8 @@ pub(super) fn write<'a, S>(
 ) -> Result<Report, Failure> {
     let mut metadata = plan.metadata;
     metadata.insert("tool".to_owned(), concat!("metacl-shard ", env!("CARGO_PKG_VERSION")).to_owned());
-    let options = WriteOptions { shard_size: plan.shard_size, classes: plan.classes.to_vec(), metadata };
+    let options =
+        WriteOptions { shard_size: plan.shard_size, classes: plan.classes.to_vec(), metadata, ..Default::default() };
     let mut writer = SplitWriter::create(folder, options)?;
     let mut report = Report { name: plan.name.to_owned(), ..Report::default() };
     let mut progress = Progress::new(plan.name, plan.count);
@@ -73,7 +77,14 @@ pub(super) fn write<'a, S>(
             }
         };
         let Prepared { bytes, codec, size, source_bytes, shrunk } = prepared;
-        writer.append(&NewSample { bytes: &bytes, codec, size, label, name: &name })?;
+        match writer.append(&NewSample { bytes: &bytes, codec, size, label, name: &name }) {
+            Err(refusal @ ShardError::Unstorable { .. }) => {
+                let reason = Reason::Unstorable(refusal.to_string());
+                report.left_out.push(LeftOut { name: name.into_owned(), reason });
+                return Ok(());
+            }
+            appended => appended?,
+        }
         report.samples += 1;
         report.source_bytes += source_bytes;
         report.stored_bytes += bytes.len() as u64;
@@ -82,6 +93,7 @@ pub(super) fn write<'a, S>(
     })?;
     report.rate = progress.finish();
     if report.samples > 0 {
+        writer.set_metadata(SOURCE_BYTES, &report.source_bytes.to_string())?;
         writer.finish()?;
     }
     Ok(report)

@@ -139,8 +139,16 @@ impl Stats {
         print(format_args!("  height  {} px", self.height.text(self.samples)))?;
         let [megapixels, mean] = [self.megapixels(), self.pixels.mean(self.samples) / 1e6];
         print(format_args!("  pixels  {megapixels:.1} megapixels, mean {mean:.3}"))?;
-        print(format_args!("  stored  {}, {:.3} bytes a pixel", text::bytes(self.stored_bytes), self.bytes_per_pixel()))?;
-        print(format_args!("  labels  {}, {} samples without one", text::count(classes.len() as u64, "class"), self.unlabelled))?;
+        print(format_args!(
+            "  stored  {}, {:.3} bytes a pixel",
+            text::bytes(self.stored_bytes),
+            self.bytes_per_pixel()
+        ))?;
+        print(format_args!(
+            "  labels  {}, {} samples without one",
+            text::count(classes.len() as u64, "class"),
+            self.unlabelled
+        ))?;
         for (class, &count) in classes.iter().zip(&self.labels).take(SHOWN) {
             print(format_args!("    {:>9}  {}", text::thousands(count), text::one_line(class)))?;
         }

@@ -53,7 +53,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let set = Synthetic::new(args.classes, args.size, args.seed).expect("the command line was checked against the set's limits");
+    let set = Synthetic::new(args.classes, args.size, args.seed)
+        .expect("the command line was checked against the set's limits");
     let classes = set.class_names();
     let splits: Vec<(u32, &str, u64)> =
         [(0, "train", args.train.get()), (1, "test", args.test)].into_iter().filter(|&(.., count)| count > 0).collect();
@@ -91,6 +92,7 @@ fn sample_name(set: &Synthetic, index: u64) -> String {
 }
 
 fn metadata(args: &Args) -> BTreeMap<String, String> {
-    let entries = [("source", "synthetic".to_owned()), ("format", "synthetic".to_owned()), ("seed", args.seed.to_string())];
+    let entries =
+        [("source", "synthetic".to_owned()), ("format", "synthetic".to_owned()), ("seed", args.seed.to_string())];
     entries.map(|(key, value)| (key.to_owned(), value)).into()
 }

@@ -36,7 +36,10 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
         unit => return Err(format!("unit `{unit}` is none of K, M, G")),
     };
     let number: u64 = digits.parse().map_err(|_| "not a number of bytes like 512M or 2G".to_owned())?;
-    number.checked_mul(1 << shift).filter(|&bytes| bytes > 0).ok_or_else(|| "must be at least 1 and below 2^64 bytes".to_owned())
+    number
+        .checked_mul(1 << shift)
+        .filter(|&bytes| bytes > 0)
+        .ok_or_else(|| "must be at least 1 and below 2^64 bytes".to_owned())
 }
 
 /// Bytes with a unit, three digits: `30.7 MB` (powers of 1000).

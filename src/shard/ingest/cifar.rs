@@ -18,7 +18,8 @@ use crate::image::Size;
 pub const SIZE: Size = Size::new(32, 32);
 
 const FORMAT: &str = "cifar";
-const EXPECTED: &str = "give a folder or .tar.gz with data_batch_1(.bin), test_batch(.bin), or CIFAR-100's train(.bin), test(.bin)";
+const EXPECTED: &str =
+    "give a folder or .tar.gz with data_batch_1(.bin), test_batch(.bin), or CIFAR-100's train(.bin), test(.bin)";
 const PLANE: usize = 32 * 32;
 const IMAGE: usize = 3 * PLANE;
 /// CIFAR-100's training batch, the largest file published, has 154 MB; more in one file is no CIFAR.
@@ -34,7 +35,8 @@ pub fn read(source: &Path) -> Result<Dataset, IngestError> {
     for (file, bytes) in files.iter().filter(|(file, _)| role(file) == Some(Role::Names)) {
         names.read(&source.join(file), file, bytes)?;
     }
-    let mut batches: Vec<String> = files.keys().filter(|file| matches!(role(file), Some(Role::Batch(..)))).cloned().collect();
+    let mut batches: Vec<String> =
+        files.keys().filter(|file| matches!(role(file), Some(Role::Batch(..)))).cloned().collect();
     // Batch 10 after batch 9: by length, then by name.
     batches.sort_by_key(|file| (file.len(), file.clone()));
 
@@ -56,7 +58,8 @@ pub fn read(source: &Path) -> Result<Dataset, IngestError> {
     let classes = if names.fine.is_empty() { (0..count).map(|class| class.to_string()).collect() } else { names.fine };
     let mut dataset = Dataset { format: FORMAT, splits: Vec::new(), left_out: Vec::new() };
     for (split, (items, mut left_out)) in splits {
-        let (items, unknown): (Vec<Item>, Vec<Item>) = items.into_iter().partition(|item| (item.label as usize) < classes.len());
+        let (items, unknown): (Vec<Item>, Vec<Item>) =
+            items.into_iter().partition(|item| (item.label as usize) < classes.len());
         let reason = |item: &Item| Reason::BadLabel(format!("{}, of {} classes", item.label, classes.len()));
         left_out.extend(unknown.iter().map(|item| LeftOut::new(item.name.clone(), reason(item))));
         if items.is_empty() {
@@ -120,13 +123,16 @@ enum Role {
 
 fn role(file: &str) -> Option<Role> {
     let stem = file.strip_suffix(".bin").unwrap_or(file);
-    let number = stem.strip_prefix("data_batch_").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let number =
+        stem.strip_prefix("data_batch_").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
     match (stem, file) {
         _ if number => Some(Role::Batch(Which::Train, Labels::One)),
         ("test_batch", _) => Some(Role::Batch(Which::Test, Labels::One)),
         ("train", _) => Some(Role::Batch(Which::Train, Labels::Two)),
         ("test", _) => Some(Role::Batch(Which::Test, Labels::Two)),
-        (_, "batches.meta" | "batches.meta.txt" | "meta" | "fine_label_names.txt" | "coarse_label_names.txt") => Some(Role::Names),
+        (_, "batches.meta" | "batches.meta.txt" | "meta" | "fine_label_names.txt" | "coarse_label_names.txt") => {
+            Some(Role::Names)
+        }
         _ => None,
     }
 }
@@ -141,7 +147,8 @@ fn gather(source: &Path) -> Result<BTreeMap<String, Vec<u8>>, IngestError> {
     let mut magic = Vec::new();
     file.by_ref().take(2).read_to_end(&mut magic).map_err(failed)?;
     file = BufReader::new(File::open(source).map_err(failed)?);
-    let stream: Box<dyn Read> = if magic == [0x1f, 0x8b] { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
+    let stream: Box<dyn Read> =
+        if magic == [0x1f, 0x8b] { Box::new(flate2::read::GzDecoder::new(file)) } else { Box::new(file) };
     gather_tar(source, stream)
 }
 
@@ -203,7 +210,8 @@ impl Names {
         let pickle = parse(path, bytes)?;
         let list = |key| pickle.get(key).and_then(|id| strings(&pickle, id));
         self.coarse = list("coarse_label_names").unwrap_or_default();
-        self.fine = list("label_names").or_else(|| list("fine_label_names")).ok_or_else(|| lacks(path, "label_names"))?;
+        self.fine =
+            list("label_names").or_else(|| list("fine_label_names")).ok_or_else(|| lacks(path, "label_names"))?;
         Ok(())
     }
 }
@@ -239,7 +247,9 @@ impl Batch {
         let pickle = parse(path, bytes)?;
         let numbers = |key: &str| {
             let list = pickle.list(pickle.get(key)?)?;
-            list.iter().map(|&id| pickle.int(id).and_then(|number| u8::try_from(number).ok())).collect::<Option<Vec<u8>>>()
+            list.iter()
+                .map(|&id| pickle.int(id).and_then(|number| u8::try_from(number).ok()))
+                .collect::<Option<Vec<u8>>>()
         };
         let data = pickle.get("data").and_then(|id| pickle.array(id));
         let (shape, pixels) = data.ok_or_else(|| lacks(path, "data, a C-ordered array of u8"))?;

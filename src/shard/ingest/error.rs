@@ -174,6 +174,9 @@ pub enum Reason {
     /// Another sample of this name came first.
     #[error("a second image of the same name")]
     Duplicate,
+    /// The shard format cannot hold it.
+    #[error("cannot be stored: {0}")]
+    Unstorable(String),
     /// Belongs to no image.
     #[error("belongs to no image")]
     NoImage,

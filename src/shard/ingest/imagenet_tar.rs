@@ -11,7 +11,8 @@ use super::labels::Labels;
 use super::{Dataset, IngestError, Item, LeftOut, Place, Reason, Split};
 
 const FORMAT: &str = "imagenet";
-const EXPECTED: &str = "give ILSVRC2012_img_train.tar (a tar of tars), ILSVRC2012_img_val.tar with --labels, or a folder with both";
+const EXPECTED: &str =
+    "give ILSVRC2012_img_train.tar (a tar of tars), ILSVRC2012_img_val.tar with --labels, or a folder with both";
 
 /// The file name of the validation images, which tells them from other flat tars.
 pub const VAL_TAR: &str = "ILSVRC2012_img_val.tar";

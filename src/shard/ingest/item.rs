@@ -63,7 +63,7 @@ impl LeftOut {
 pub struct Item {
     /// Path below the split, with `/`.
     pub name: String,
-    /// Rank of its class, or `u32::MAX` for none.
+    /// Rank of its class, or [`NO_LABEL`](crate::shard::NO_LABEL).
     pub label: u32,
     /// Where its bytes are.
     pub place: Place,
@@ -116,7 +116,8 @@ impl Item {
             Place::File(folder) => read_file(&folder.join(&self.name)).map(Payload::Encoded),
             Place::Member { archive, offset, length } => read_member(archive, *offset, *length).map(Payload::Encoded),
             Place::Planes { batch, offset } => {
-                let pixels = cifar::interleave(batch, *offset).ok_or_else(|| Reason::Truncated("batch too short".into()))?;
+                let pixels =
+                    cifar::interleave(batch, *offset).ok_or_else(|| Reason::Truncated("batch too short".into()))?;
                 Ok(Payload::Raw { pixels, size: cifar::SIZE })
             }
         }

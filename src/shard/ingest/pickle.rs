@@ -69,7 +69,8 @@ impl<'a> Pickle<'a> {
     /// # Errors
     /// [`PickleError`] for any other opcode, a stack that does not fit, an end before `STOP`, too many values.
     pub fn parse(input: &'a [u8]) -> Result<Self, PickleError> {
-        let mut machine = Machine { input, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+        let mut machine =
+            Machine { input, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
         loop {
             let start = machine.at;
             match machine.step() {
@@ -83,7 +84,10 @@ impl<'a> Pickle<'a> {
     /// The entry `key` of the outermost dictionary; a key of text or bytes.
     pub fn get(&self, key: &str) -> Option<Id> {
         let Value::Dict(entries) = self.values.get(self.root)? else { return None };
-        entries.iter().find(|(name, _)| self.bytes(*name).is_some_and(|name| *name == *key.as_bytes())).map(|&(_, id)| id)
+        entries
+            .iter()
+            .find(|(name, _)| self.bytes(*name).is_some_and(|name| *name == *key.as_bytes()))
+            .map(|&(_, id)| id)
     }
 
     /// The members of a list or tuple.
@@ -124,7 +128,8 @@ impl<'a> Pickle<'a> {
         if !self.is_global(*callable, &reconstruct) || !c_order || !self.is_u8(dtype) {
             return None;
         }
-        let shape = self.list(shape)?.iter().map(|&side| u64::try_from(self.int(side)?).ok()).collect::<Option<Vec<u64>>>()?;
+        let shape =
+            self.list(shape)?.iter().map(|&side| u64::try_from(self.int(side)?).ok()).collect::<Option<Vec<u64>>>()?;
         let bytes = self.bytes(data)?;
         let count = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side))?;
         (count == bytes.len() as u64).then_some((shape, bytes))
@@ -390,7 +395,18 @@ mod tests {
             let inert = Pickle::parse(input).unwrap();
             assert_eq!((inert.get("data"), inert.array(inert.root)), (None, None));
         }
-        for input in [&b"cos\nsystem\n(S'ls'\ntR."[..], b"\x80\x05N.", b"a.", b"u", b"s", b"e", b"b", b"R", b"h\x00", b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff"] {
+        for input in [
+            &b"cos\nsystem\n(S'ls'\ntR."[..],
+            b"\x80\x05N.",
+            b"a.",
+            b"u",
+            b"s",
+            b"e",
+            b"b",
+            b"R",
+            b"h\x00",
+            b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff",
+        ] {
             assert!(Pickle::parse(input).is_err());
         }
     }

@@ -12,10 +12,10 @@ use std::sync::Arc;
 
 use super::archive::{Archive, Member};
 use super::{Dataset, IngestError, Item, LeftOut, Place, Reason, SPLITS, Split};
+use crate::shard::NO_LABEL;
 
 const FORMAT: &str = "webdataset";
 const EXPECTED: &str = "give a tar, or a folder of tars, with members KEY.jpg (or .jpeg, .png) and KEY.cls (or .json)";
-const NO_LABEL: u32 = u32::MAX;
 /// Larger class numbers are taken for a mistake: a class list is kept for every number up to the largest.
 const MAX_CLASSES: u32 = 1_000_000;
 const MAX_LABEL_BYTES: u64 = 1 << 20;
@@ -149,7 +149,11 @@ fn leave_out_unlabelled(items: &mut Vec<Item>, left_out: &mut Vec<LeftOut>) {
 }
 
 /// The label that `member` holds; `None` where it is well formed but speaks of something else.
-fn label_of(archive: &Archive, member: &Member, parse: fn(&[u8]) -> Result<Option<u64>, ()>) -> Option<Result<u32, Reason>> {
+fn label_of(
+    archive: &Archive,
+    member: &Member,
+    parse: fn(&[u8]) -> Result<Option<u64>, ()>,
+) -> Option<Result<u32, Reason>> {
     if member.length > MAX_LABEL_BYTES {
         return Some(Err(Reason::BadLabel(format!("{} has {} bytes", member.name, member.length))));
     }

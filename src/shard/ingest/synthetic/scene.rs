@@ -170,8 +170,7 @@ impl Lights {
         let (order, _) = draw.integers(2, 1);
         let (low, spread) = (0.1 + 0.2 * draw.second(), 0.27 + 0.06 * draw.unit());
         let levels = [low, low + spread, low + 2.0 * spread];
-        let [first, second, background] =
-            [[1, 2, 0], [2, 1, 0]][order as usize].map(|rank: usize| levels[rank]);
+        let [first, second, background] = [[1, 2, 0], [2, 1, 0]][order as usize].map(|rank: usize| levels[rank]);
         Self { first, second, background }
     }
 }

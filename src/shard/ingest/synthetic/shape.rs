@@ -69,8 +69,10 @@ mod tests {
     fn shapes_fill_a_good_part_of_their_box_and_stay_inside() {
         for shape in Shape::ALL {
             let inside = |i: i32| f64::from(i) / 50.0;
-            let points: Vec<(f64, f64)> =
-                (-75..75).flat_map(|y| (-75..75).map(move |x| (inside(x), inside(y)))).filter(|&(x, y)| shape.holds(x, y)).collect();
+            let points: Vec<(f64, f64)> = (-75..75)
+                .flat_map(|y| (-75..75).map(move |x| (inside(x), inside(y))))
+                .filter(|&(x, y)| shape.holds(x, y))
+                .collect();
             assert!(points.iter().all(|(x, y)| x.abs().max(y.abs()) <= 1.11), "{shape:?} leaves its box");
             let share = points.len() as f64 / 10_000.0;
             assert!((0.25..0.75).contains(&share), "{shape:?} fills {share} of its box");
