@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
+use crate::config::ConfigError;
 #[cfg(feature = "torch")]
 use crate::train::TrainError;
-use crate::config::ConfigError;
 
 /// Why a program ends without having done its work.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,13 @@ impl Error {
         ExitCode::from(match self {
             Self::Usage(_) => 2,
             #[cfg(feature = "torch")]
-            Self::Train(error) => if error.is_usage() { 2 } else { 1 },
+            Self::Train(error) => {
+                if error.is_usage() {
+                    2
+                } else {
+                    1
+                }
+            }
         })
     }
 }

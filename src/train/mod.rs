@@ -74,7 +74,11 @@ pub fn train(
         let batch = batch?;
         let forward = task.forward(&batch);
         let share = if rhythm.accu_mean { 1.0 / rhythm.accu_iter as f64 } else { 1.0 };
-        if share == 1.0 { forward.loss.backward() } else { (&forward.loss * share).backward() }
+        if share == 1.0 {
+            forward.loss.backward()
+        } else {
+            (&forward.loss * share).backward()
+        }
         loss_sum += forward.loss.detach().to_kind(Kind::Double);
         position.iter += 1;
         position.loss_count += 1;

@@ -74,12 +74,7 @@ impl Records {
     ///
     /// # Errors
     /// Where the folder cannot be had, see [`RunDir::open`].
-    pub fn open(
-        loaded: &Loaded,
-        logs: &Path,
-        data: u128,
-        console: Console,
-    ) -> Result<Self, TrainError> {
+    pub fn open(loaded: &Loaded, logs: &Path, data: u128, console: Console) -> Result<Self, TrainError> {
         let mut config = loaded.config.clone();
         let run = RunDir::open(logs, &loaded.name, &mut config, any_seed())?;
         let mut records = Self {
@@ -279,11 +274,8 @@ impl Records {
     /// Where the file cannot be written.
     pub fn summary(&mut self, position: &Position, accuracies: Option<Accuracies>) -> Result<(), TrainError> {
         let evaluated = |name: &str| self.evaluated.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
-        let seen = Accuracies {
-            knn_top1: evaluated("knn_top1"),
-            linear_top1: evaluated("test_acc"),
-            ..Accuracies::default()
-        };
+        let seen =
+            Accuracies { knn_top1: evaluated("knn_top1"), linear_top1: evaluated("test_acc"), ..Accuracies::default() };
         let trained = position.train_seconds > 0.0;
         let summary = Summary {
             iter: position.iter,

@@ -267,7 +267,9 @@ fn rule(config: &Config) -> Rule {
     match config.opt {
         config::Opt::Sgd => Rule::Sgd(Sgd { momentum: SGD_MOMENTUM, weight_decay }),
         config::Opt::Adam => Rule::Adam(Adam { weight_decay }),
-        config::Opt::Lars => Rule::Lars(Lars { exclude_all_bn: config.lars_exclude_all_bn, ..Lars::published(weight_decay) }),
+        config::Opt::Lars => {
+            Rule::Lars(Lars { exclude_all_bn: config.lars_exclude_all_bn, ..Lars::published(weight_decay) })
+        }
     }
 }
 

@@ -89,7 +89,7 @@ fn pixels_as_file(pixels: &[u8], size: Size, out: &Path) -> Result<Vec<u8>, Fail
 }
 
 /// Writes beside `path` first, so that a full disk leaves no half file under its name.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::Failed(format!("{}: cannot be written ({error})", path.display()));
     if path.symlink_metadata().is_ok() {
         return Err(Failure::Failed(format!("{}: exists and is not overwritten; give another --out", path.display())));

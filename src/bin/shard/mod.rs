@@ -1,6 +1,6 @@
 //! The command line, and what all subcommands share.
 //!
-//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`].
+//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`].
 //! - [`prepare`]: an item of a source to a record. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
 //! - [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`]: what the user sees.
 //!
@@ -19,6 +19,7 @@ mod stats;
 mod synthetic;
 mod text;
 mod verify;
+mod views;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ enum Command {
     Verify(verify::Args),
     Stats(stats::Args),
     Extract(extract::Args),
+    Views(views::Args),
 }
 
 /// How a command ended well.
@@ -81,6 +83,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Extract(args) => extract::run(&args),
+        Command::Views(args) => views::run(&args),
     };
     let (code, message) = match result {
         Ok(Outcome::Done) => (0, None),
