@@ -71,7 +71,7 @@ fn check_table(path: &Path, table: &[u8], header: &Header, footer: &Footer) -> R
     for (number, bytes) in table.chunks_exact(PAGE).enumerate() {
         let page = Block::parse(bytes);
         let entries = ENTRY as u64 * entries_of(header, number as u64);
-        let fits = page.offset > end && page.offset % ALIGN == 0 && page.length >= entries;
+        let fits = page.offset > end && page.offset.is_multiple_of(ALIGN) && page.length >= entries;
         let page_end = page.end().and_then(format::align).filter(|end| fits && *end <= footer.meta.offset);
         let at = footer.table.offset + number as u64 * PAGE as u64;
         let refused = ShardError::Field { path: path.to_owned(), offset: at, field: "page offset", value: page.offset };

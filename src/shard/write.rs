@@ -270,7 +270,7 @@ impl PartWriter {
         self.entries.extend(entry.encode());
         self.names.extend(sample.name.as_bytes());
         self.samples += 1;
-        if self.samples % u64::from(self.page_entries) == 0 { self.end_page() } else { Ok(()) }
+        if self.samples.is_multiple_of(self.page_entries.into()) { self.end_page() } else { Ok(()) }
     }
 
     fn end_page(&mut self) -> Result<(), ShardError> {
