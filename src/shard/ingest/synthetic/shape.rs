@@ -36,29 +36,30 @@ impl Shape {
 
     /// Whether the point lies inside.
     pub fn holds(self, x: f64, y: f64) -> bool {
-        let radius = x.hypot(y);
+        let within = |radius: f64| x * x + y * y < radius * radius;
         match self {
-            Shape::Disc => radius < 0.9,
-            Shape::Ring => (0.45..0.95).contains(&radius),
+            Shape::Disc => within(0.9),
+            Shape::Ring => within(0.95) && !within(0.45),
             Shape::Square => x.abs().max(y.abs()) < 0.78,
             Shape::Triangle => y < 0.6 && 3f64.sqrt() * x.abs() < y + 1.0,
-            Shape::Star => radius < star_radius(x, y),
+            Shape::Star => within(STAR_TIP) && within(star_radius(x, y)),
             Shape::Cross => x.abs().min(y.abs()) < 0.3 && x.abs().max(y.abs()) < 0.95,
-            Shape::Crescent => radius < 0.95 && (x - 0.5).hypot(y) > 0.75,
+            Shape::Crescent => within(0.95) && (x - 0.5).hypot(y) > 0.75,
             Shape::Hourglass => y.abs() < 0.85 && x.abs() < 0.08 + 0.9 * y.abs(),
         }
     }
 }
 
-/// Distance of a star's outline from its centre in the direction of (x, y): straight edges from points (1.0) to notches (0.45).
+const STAR_TIP: f64 = 1.0;
+const STAR_NOTCH: f64 = 0.45;
+
+/// Distance of a star's outline from its centre in the direction of (x, y): straight edges from tips to notches.
 fn star_radius(x: f64, y: f64) -> f64 {
-    const TIP: f64 = 1.0;
-    const NOTCH: f64 = 0.45;
     let half = std::f64::consts::PI / 5.0;
     let angle = x.atan2(-y).rem_euclid(2.0 * half);
     let angle = angle.min(2.0 * half - angle);
     // The edge from the tip at angle 0 to the notch at angle `half`, in polar form.
-    TIP * NOTCH * half.sin() / (NOTCH * (half - angle).sin() + TIP * angle.sin())
+    STAR_TIP * STAR_NOTCH * half.sin() / (STAR_NOTCH * (half - angle).sin() + STAR_TIP * angle.sin())
 }
 
 #[cfg(test)]

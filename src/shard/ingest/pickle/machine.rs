@@ -1,153 +1,15 @@
-//! Pickles as data: parses the fixed set of opcodes that CIFAR's Python batches consist of, and never runs anything.
-//!
-//! The published batches are protocol 2 of Python 2; what Python 3 writes for the same dictionaries (protocols 2 to 4) is read
-//! too. `GLOBAL`, `REDUCE` and `BUILD`, which make an unpickler import and call, only make a [`Value::Call`] that records what was
-//! to be called on what; [`Pickle::bytes`] and [`Pickle::array`] know the three calls that numpy and bytes need and ignore all others.
-//! Values live in an arena and refer to each other by index, so hostile cycles cannot recurse. Source: CPython `Lib/pickletools.py`.
+//! The stack machine that a pickle is a program for, cut down to making values.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
+
+use super::{Id, PickleError, Value};
 
 /// CIFAR-100's training batch has about 200,000 values.
 const MAX_VALUES: usize = 4_000_000;
 
-/// Index of a value in its [`Pickle`].
-pub type Id = usize;
-
-/// Something that is no pickle of the kind read here.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("offset {offset}: {what}")]
-pub struct PickleError {
-    /// Byte offset in the pickle.
-    pub offset: usize,
-    /// What is wrong.
-    pub what: String,
-}
-
-/// A parsed value; strings are ranges of the input.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
-    /// `None`, and whatever else carries no data here.
-    None,
-    /// `True` or `False`.
-    Bool(bool),
-    /// An integer.
-    Int(i64),
-    /// A byte string.
-    Bytes(Range<usize>),
-    /// A text string (UTF-8).
-    Text(Range<usize>),
-    /// A list or tuple.
-    List(Vec<Id>),
-    /// A dictionary, in order of insertion.
-    Dict(Vec<(Id, Id)>),
-    /// An importable name, `module name`.
-    Global(String),
-    /// A call that was *not* made.
-    Call {
-        /// The callable.
-        callable: Id,
-        /// Its argument tuple.
-        arguments: Id,
-        /// What `BUILD` would have handed to `__setstate__`.
-        state: Option<Id>,
-    },
-}
-
-/// A parsed pickle.
-#[derive(Debug)]
-pub struct Pickle<'a> {
-    input: &'a [u8],
-    values: Vec<Value>,
-    root: Id,
-}
-
-impl<'a> Pickle<'a> {
-    /// Parses `input` up to its `STOP`.
-    ///
-    /// # Errors
-    /// [`PickleError`] for any other opcode, a stack that does not fit, an end before `STOP`, too many values.
-    pub fn parse(input: &'a [u8]) -> Result<Self, PickleError> {
-        let mut machine =
-            Machine { input, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
-        loop {
-            let start = machine.at;
-            match machine.step() {
-                Ok(None) => {}
-                Ok(Some(root)) => return Ok(Self { input, values: machine.values, root }),
-                Err(what) => return Err(PickleError { offset: start, what }),
-            }
-        }
-    }
-
-    /// The entry `key` of the outermost dictionary; a key of text or bytes.
-    pub fn get(&self, key: &str) -> Option<Id> {
-        let Value::Dict(entries) = self.values.get(self.root)? else { return None };
-        entries
-            .iter()
-            .find(|(name, _)| self.bytes(*name).is_some_and(|name| *name == *key.as_bytes()))
-            .map(|&(_, id)| id)
-    }
-
-    /// The members of a list or tuple.
-    pub fn list(&self, id: Id) -> Option<&[Id]> {
-        match self.values.get(id)? {
-            Value::List(items) => Some(items),
-            _ => None,
-        }
-    }
-
-    /// An integer.
-    pub fn int(&self, id: Id) -> Option<i64> {
-        match self.values.get(id)? {
-            Value::Int(value) => Some(*value),
-            _ => None,
-        }
-    }
-
-    /// A string's bytes: text, bytes, or Python 3's protocol 2 form of bytes, `_codecs.encode(text, 'latin1')`.
-    pub fn bytes(&self, id: Id) -> Option<Cow<'a, [u8]>> {
-        match self.values.get(id)? {
-            Value::Bytes(range) | Value::Text(range) => self.input.get(range.clone()).map(Cow::Borrowed),
-            Value::Call { callable, arguments, .. } if self.is_global(*callable, &["_codecs encode"]) => {
-                let text = self.bytes(*self.list(*arguments)?.first()?)?;
-                let text = std::str::from_utf8(&text).ok()?;
-                text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>().map(Cow::Owned)
-            }
-            _ => None,
-        }
-    }
-
-    /// A C-ordered numpy array of `u8`: shape and bytes, whose number is the shape's product.
-    pub fn array(&self, id: Id) -> Option<(Vec<u64>, Cow<'a, [u8]>)> {
-        let Value::Call { callable, state: Some(state), .. } = self.values.get(id)? else { return None };
-        let reconstruct = ["numpy.core.multiarray _reconstruct", "numpy._core.multiarray _reconstruct"];
-        let &[_version, shape, dtype, fortran, data] = self.list(*state)? else { return None };
-        let c_order = self.values.get(fortran) == Some(&Value::Bool(false));
-        if !self.is_global(*callable, &reconstruct) || !c_order || !self.is_u8(dtype) {
-            return None;
-        }
-        let shape =
-            self.list(shape)?.iter().map(|&side| u64::try_from(self.int(side)?).ok()).collect::<Option<Vec<u64>>>()?;
-        let bytes = self.bytes(data)?;
-        let count = shape.iter().try_fold(1u64, |product, &side| product.checked_mul(side))?;
-        (count == bytes.len() as u64).then_some((shape, bytes))
-    }
-
-    fn is_u8(&self, id: Id) -> bool {
-        let Some(Value::Call { callable, arguments, .. }) = self.values.get(id) else { return false };
-        let name = self.list(*arguments).and_then(|arguments| self.bytes(*arguments.first()?));
-        self.is_global(*callable, &["numpy dtype"]) && name.is_some_and(|name| *name == *b"u1")
-    }
-
-    fn is_global(&self, id: Id, names: &[&str]) -> bool {
-        matches!(self.values.get(id), Some(Value::Global(name)) if names.contains(&name.as_str()))
-    }
-}
-
 /// The pickle machine: a stack of values with marks, and a memo.
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     input: &'a [u8],
     at: usize,
     values: Vec<Value>,
@@ -158,7 +20,23 @@ struct Machine<'a> {
 
 type Step<T> = Result<T, String>;
 
-impl Machine<'_> {
+impl<'a> Machine<'a> {
+    pub(super) fn new(input: &'a [u8]) -> Self {
+        Self { input, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }
+    }
+
+    /// Executes up to `STOP`: all values, and which of them the pickle is.
+    pub(super) fn run(mut self) -> Result<(Vec<Value>, Id), PickleError> {
+        loop {
+            let start = self.at;
+            match self.step() {
+                Ok(None) => {}
+                Ok(Some(root)) => return Ok((self.values, root)),
+                Err(what) => return Err(PickleError { offset: start, what }),
+            }
+        }
+    }
+
     /// Executes one opcode; the value of the whole pickle at `STOP`.
     fn step(&mut self) -> Step<Option<Id>> {
         let opcode = self.byte()?;
@@ -359,55 +237,5 @@ impl Machine<'_> {
         let taken = self.input.get(self.at..end)?;
         self.at = end;
         Some(taken)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `pickle.dumps({b'data': 7}, protocol=2)` of Python 3 and its Python 2 counterpart read the same.
-    #[test]
-    fn keys_of_both_pythons() {
-        let python2 = b"\x80\x02}q\x01U\x04dataK\x07s.";
-        let python3 = b"\x80\x02}q\x00c_codecs\nencode\nq\x01X\x04\x00\x00\x00dataq\x02X\x06\x00\x00\x00latin1q\x03\x86q\x04Rq\x05K\x07s.";
-        for input in [&python2[..], python3] {
-            let pickle = Pickle::parse(input).unwrap();
-            assert_eq!(pickle.get("data").and_then(|id| pickle.int(id)), Some(7));
-            assert_eq!(pickle.get("labels"), None);
-        }
-    }
-
-    #[test]
-    fn every_cut_is_refused() {
-        let input = b"\x80\x02}q\x01(U\x04data]q\x02(K\x01M\x02\x01J\xff\xff\xff\xffeX\x01\x00\x00\x00n\x89u.";
-        let whole = Pickle::parse(input).unwrap();
-        let list = whole.list(whole.get("data").unwrap()).unwrap();
-        assert_eq!(list.iter().map(|&id| whole.int(id).unwrap()).collect::<Vec<_>>(), [1, 258, -1]);
-        for cut in 0..input.len() {
-            assert!(Pickle::parse(&input[..cut]).is_err(), "accepted a pickle cut to {cut} bytes");
-        }
-    }
-
-    #[test]
-    fn hostile_pickles_are_refused_or_inert() {
-        for input in [&b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R."[..], b"\x80\x02]q\x00h\x00a."] {
-            let inert = Pickle::parse(input).unwrap();
-            assert_eq!((inert.get("data"), inert.array(inert.root)), (None, None));
-        }
-        for input in [
-            &b"cos\nsystem\n(S'ls'\ntR."[..],
-            b"\x80\x05N.",
-            b"a.",
-            b"u",
-            b"s",
-            b"e",
-            b"b",
-            b"R",
-            b"h\x00",
-            b"\x8e\xff\xff\xff\xff\xff\xff\xff\xff",
-        ] {
-            assert!(Pickle::parse(input).is_err());
-        }
     }
 }
