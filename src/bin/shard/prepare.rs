@@ -1,7 +1,8 @@
 //! An item of a source to the record that is stored.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 use metacl::decode::{self, Decoder, Limits, Want};
@@ -74,16 +75,18 @@ impl Worker {
     /// Antialiased Lanczos; raw pixels stay raw, files become JPEG.
     fn shrink(&mut self, codec: Codec, bytes: &[u8], size: Size, smaller: Size) -> Result<Vec<u8>, Reason> {
         let image = self.decoder.decode(codec, bytes, size, Want::all(size)).map_err(damaged)?;
-        let source = ImageRef::new(size.width, size.height, image.pixels.data(), PixelType::U8x3).map_err(damaged)?;
-        let mut target = Image::new(smaller.width, smaller.height, PixelType::U8x3);
+        // One pixel type by name: the untyped call would build the kernels of all sixteen, minutes of compilation.
+        let source = TypedImageRef::<U8x3>::from_buffer(size.width, size.height, image.pixels.data()).map_err(damaged)?;
+        let mut pixels = vec![0; smaller.area() as usize * 3];
+        let mut target = TypedImage::<U8x3>::from_buffer(smaller.width, smaller.height, &mut pixels).map_err(damaged)?;
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
-        self.resizer.resize(&source, &mut target, &options).map_err(damaged)?;
+        self.resizer.resize_typed(&source, &mut target, &options).map_err(damaged)?;
         if codec == Codec::Raw {
-            return Ok(target.into_vec());
+            return Ok(pixels);
         }
         let mut out = Vec::new();
         JpegEncoder::new_with_quality(&mut out, JPEG_QUALITY)
-            .encode(target.buffer(), smaller.width, smaller.height, ExtendedColorType::Rgb8)
+            .encode(&pixels, smaller.width, smaller.height, ExtendedColorType::Rgb8)
             .map_err(damaged)?;
         Ok(out)
     }
