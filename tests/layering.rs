@@ -43,8 +43,9 @@ const NEVER: [(&str, &[&str]); 1] = [(
     &["decode", "image::PixelsRef", "image::PixelsMut", "augment::cpu", "augment::cuda", "augment::reference"],
 )];
 
-/// Wider than the ranks: the trainer and evaluation share a rank and read the config.
-const ALSO: [(&str, &[&str]); 2] = [("train", &["eval", "config", "error"]), ("eval", &["train", "config", "error"])];
+/// Wider than the ranks: the trainer and evaluation share a rank and read the config; the programs' error wraps everybody's.
+const ALSO: [(&str, &[&str]); 3] =
+    [("train", &["eval", "config", "error"]), ("eval", &["train", "config", "error"]), ("error", &["config"])];
 
 /// Other crates, and the only modules or files that may name them.
 const CRATES: [(&str, &[&str]); 5] = [
@@ -171,6 +172,7 @@ fn the_checker_sees_every_kind_of_breach() {
         ("device/stage.rs", "fn f() { let p = cudarc::driver::result::init(); }"),
         ("decode/mod.rs", "use memmap2::Mmap;"),
         ("shard/ingest/folder.rs", "use {zune_jpeg::JpegDecoder, std::fs};"),
+        ("config.rs", "use crate::error::Error;"),
         ("config.rs", "fn f() { std::env::var(\"DATA_ROOT\").ok(); }"),
         ("loader/worker.rs", "use std::{env, time::Duration};"),
         ("loader/worker.rs", "use std::time::{Duration, Instant};"),
@@ -199,6 +201,7 @@ fn the_checker_lets_the_lawful_pass() {
         ("train/mod.rs", "use std::time::Instant;\nuse crate::{config::Config, error::Error, eval, loader::Loader};"),
         ("loader/stats.rs", "fn f() { std::time::Instant::now(); }"),
         ("loader/ring.rs", "fn f() -> &'static str { env!(\"CARGO_PKG_VERSION\") }"),
+        ("error.rs", "use crate::config::ConfigError;"),
         ("lib.rs", "pub mod train;\npub use error::Error;"),
     ];
     for (file, source) in lawful {
