@@ -1,1 +1,48 @@
-//! error
+//! One error for the programs: what a stage said, and the exit code that goes with it.
+
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+#[cfg(feature = "torch")]
+use crate::train::TrainError;
+
+/// Why a program ends without having done its work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// What was asked for cannot be: exit code 2.
+    #[error(transparent)]
+    Usage(#[from] ConfigError),
+    /// It can be, but failed: exit code 1.
+    #[cfg(feature = "torch")]
+    #[error(transparent)]
+    Train(TrainError),
+}
+
+#[cfg(feature = "torch")]
+impl From<TrainError> for Error {
+    /// A config that only shows to be wrong once data and folders are looked at is still a matter of usage.
+    fn from(error: TrainError) -> Self {
+        match error {
+            TrainError::Config(error) => Self::Usage(error),
+            error => Self::Train(error),
+        }
+    }
+}
+
+impl Error {
+    /// 2 for usage, 1 for failure.
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Usage(_) => 2,
+            #[cfg(feature = "torch")]
+            Self::Train(error) => {
+                if error.is_usage() {
+                    2
+                } else {
+                    1
+                }
+            }
+        })
+    }
+}

@@ -6,13 +6,17 @@
 //!
 //! 1. **crop** `plan.crop` of the source, grown by `plan.pad` reflected pixels on each side (the edge pixel is not repeated);
 //! 2. **resize** to `size` x `size`: separable, horizontal pass first, each pass rounded to 8 bits; taps, 22-bit weights and
-//!    rounding of Pillow's `Image.resize` ([`weights`]); a pass that does not change the size is skipped;
+//!    rounding of Pillow's `Image.resize` ([`weights`]); the crop is cut first, so no pixel outside it is read; a pass that does
+//!    not change the size is skipped;
 //! 3. **mirror** left to right;
-//! 4. **colour operations** in the plan's order, each rounded to 8 bits: brightness, contrast, saturation blend in f32 with black,
-//!    the mean grey, the grey image (`Image.blend`: truncation, clamped outside factors 0..1); hue in Pillow's byte HSV;
+//! 4. **colour operations** that act, in the plan's order, each on the 8-bit result of the one before: brightness, contrast and
+//!    saturation blend in f32, `base + factor * (value - base)`, clamped to 0..=255 and truncated, where `base` is 0, or
+//!    `int(mean of L over the view + 0.5)`, or the pixel's own L; hue adds `trunc(255 * hue)` (the factor widened to f64), modulo
+//!    256, to the hue byte of Pillow's HSV and goes back;
 //! 5. **gray**: `L = (19595 R + 38470 G + 7471 B + 32768) >> 16`, in all three channels;
-//! 6. **blur**: Gaussian of `plan.blur_sigma` output pixels, taps `-r..=r` with `r = (size / 10) / 2`, weights normalised in f64,
-//!    vertical then horizontal, zeros outside the view (borders darken), f32, rounded to nearest after both passes;
+//! 6. **blur**: Gaussian of `plan.blur_sigma` output pixels, taps `-r..=r` with `r = (size / 10) / 2` (whole divisions), weights
+//!    normalised in f64, vertical pass then horizontal, zeros outside the view (borders darken), in f32 or better, rounded to
+//!    the nearest level once, after both passes;
 //! 7. **quarter turns** counter-clockwise, `k` of them (`torch.rot90`).
 //!
 //! Values stay 0..=255; dividing by 255 is the device's business.
@@ -26,7 +30,8 @@
 //!
 //! # Files
 //!
-//! - [`plan`]: [`ViewPlan`], 48 bytes, no pointers. [`policy`]: the ranges choices are drawn from. [`draw`]: policy and key to plan.
+//! - [`plan`]: [`ViewPlan`], 48 bytes, no pointers. [`want`]: whether a plan fits an image, and what it reads.
+//! - [`policy`]: the ranges choices are drawn from. [`draw`]: policy and key to plan.
 //! - [`task`]: choices of a whole class (rotation), written into all its views. [`recipe`]: the published recipes by name.
 //! - [`weights`]: resample tables. [`reference`](crate::augment::reference): the slow oracle. [`cpu`]: the executor.
 

@@ -116,12 +116,12 @@ impl ViewPlan {
         let mut mask = 0;
         let mut order = 0;
         for (place, &op) in ops.iter().enumerate() {
-            assert!(mask & 1 << op as u32 == 0, "{op:?} twice in one view");
+            assert!(mask & (1 << op as u32) == 0, "{op:?} twice in one view");
             mask |= 1 << op as u32;
             order |= (op as u32) << (2 * place);
         }
         // The idle operations fill the remaining places, so that the order is always a permutation.
-        let idle = ColourOp::ALL.into_iter().filter(|op| mask & 1 << *op as u32 == 0);
+        let idle = ColourOp::ALL.into_iter().filter(|op| mask & (1 << *op as u32) == 0);
         for (place, op) in (ops.len()..).zip(idle) {
             order |= (op as u32) << (2 * place);
         }

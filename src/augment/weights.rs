@@ -19,20 +19,17 @@ use super::Filter;
 pub const WEIGHT_BITS: u32 = 22;
 
 /// Taps and weights of every output pixel of one axis.
+///
+/// All output pixels have the same number of taps, so that loops over them have one length; those that need fewer get weights of
+/// zero. No tap lies outside the input.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     key: Option<(u32, u32, Filter)>,
-    spans: Vec<Span>,
+    taps: usize,
+    firsts: Vec<u32>,
+    /// `[output, taps]`.
     weights: Vec<i32>,
     exact: Vec<f64>,
-}
-
-/// Where the taps of an output pixel lie, and where their weights are.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    first: u32,
-    taps: u32,
-    start: u32,
 }
 
 /// The taps of one output pixel.
@@ -52,41 +49,63 @@ impl Table {
         if self.key == key {
             return;
         }
-        self.key = key;
-        self.spans.clear();
-        self.weights.clear();
-
         let scale = f64::from(input) / f64::from(output);
         let wide = scale.max(1.0);
         let reach = support(filter) * wide;
         let narrow = 1.0 / wide;
-        for x in 0..output {
+        let span = |x: u32| {
             let centre = (f64::from(x) + 0.5) * scale;
             // `as` truncates like C's cast and takes what is below zero to zero.
-            let first = (centre - reach + 0.5) as u32;
-            let end = ((centre + reach + 0.5) as u32).min(input);
+            (centre, (centre - reach + 0.5) as u32, ((centre + reach + 0.5) as u32).min(input))
+        };
+        let counts = (0..output).map(span).map(|(_, first, end)| end - first);
+        let taps = counts.max().unwrap_or(0);
+
+        self.key = key;
+        self.taps = taps as usize;
+        self.firsts.clear();
+        self.weights.clear();
+        for x in 0..output {
+            let (centre, first, end) = span(x);
             self.exact.clear();
             self.exact.extend((first..end).map(|k| weight(filter, (f64::from(k) - centre + 0.5) * narrow)));
             let sum: f64 = self.exact.iter().fold(0.0, |sum, w| sum + w);
-            self.spans.push(Span { first, taps: end - first, start: self.weights.len() as u32 });
-            self.weights.extend(self.exact.iter().map(|w| fixed(if sum != 0.0 { w / sum } else { *w })));
+
+            let start = first.min(input - taps);
+            let before = (first - start) as usize;
+            let row = self.weights.len();
+            self.firsts.push(start);
+            self.weights.resize(row + self.taps, 0);
+            for (to, w) in self.weights[row + before..].iter_mut().zip(&self.exact) {
+                *to = fixed(if sum != 0.0 { w / sum } else { *w });
+            }
         }
     }
 
     /// Number of output pixels.
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.firsts.len()
     }
 
     /// Whether nothing has been prepared.
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.firsts.is_empty()
+    }
+
+    /// Number of taps of every output pixel.
+    pub fn taps_each(&self) -> usize {
+        self.taps
     }
 
     /// The taps of output pixel `x`.
     pub fn taps(&self, x: usize) -> Taps<'_> {
-        let Span { first, taps, start } = self.spans[x];
-        Taps { first: first as usize, weights: &self.weights[start as usize..][..taps as usize] }
+        Taps { first: self.firsts[x] as usize, weights: &self.weights[x * self.taps..][..self.taps] }
+    }
+
+    /// The taps of all output pixels, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Taps<'_>> {
+        let rows = self.weights.chunks_exact(self.taps.max(1));
+        self.firsts.iter().zip(rows).map(|(first, weights)| Taps { first: *first as usize, weights })
     }
 }
 

@@ -13,9 +13,9 @@ pub(super) fn inverted_to_rgb(four: &[u8], rgb: &mut [u8]) {
     }
 }
 
-/// YCCK as stored to inverted CMYK in place: YCbCr to RGB by libjpeg's integers, which is what its YCCK to CMYK and Pillow's
-/// inversion give together; K passes. (libjpeg-turbo does this itself; zune-jpeg hands out YCCK.)
-pub(super) fn ycck_to_inverted(four: &mut [u8]) {
+/// YCCK to the CMYK it was made of, in place, as libjpeg does it (jdcolor.c, `ycck_cmyk_convert`): 255 minus the RGB of the
+/// YCbCr; K passes. libjpeg-turbo does this itself; zune-jpeg hands out YCCK.
+pub(super) fn from_ycck(four: &mut [u8]) {
     for pixel in four.chunks_exact_mut(4) {
         let y = i32::from(pixel[0]);
         let (cb, cr) = (i32::from(pixel[1]) - 128, i32::from(pixel[2]) - 128);
@@ -24,7 +24,7 @@ pub(super) fn ycck_to_inverted(four: &mut [u8]) {
         let green = y + ((-22_554 * cb - 46_802 * cr + 32_768) >> 16);
         let blue = y + ((116_130 * cb + 32_768) >> 16);
         for (to, value) in pixel.iter_mut().zip([red, green, blue]) {
-            *to = value.clamp(0, 255) as u8;
+            *to = 255 - value.clamp(0, 255) as u8;
         }
     }
 }
@@ -57,9 +57,9 @@ mod tests {
     }
 
     #[test]
-    fn gray_ycck_keeps_its_luma() {
+    fn gray_ycck_is_equal_ink() {
         let mut four = [77, 128, 128, 3];
-        ycck_to_inverted(&mut four);
-        assert_eq!(four, [77, 77, 77, 3]);
+        from_ycck(&mut four);
+        assert_eq!(four, [178, 178, 178, 3]);
     }
 }

@@ -1,7 +1,7 @@
-//! One JPEG decoder, whichever library does the work.
+//! Which library decodes JPEG.
 
 #[cfg(feature = "turbo")]
-use super::turbo::Turbo;
+use super::turbo;
 use super::{DecodeError, zune};
 use crate::image::Size;
 
@@ -11,7 +11,8 @@ pub enum JpegLibrary {
     /// libjpeg-turbo: the pixels of Pillow, OpenCV and torchvision.
     #[cfg(feature = "turbo")]
     Turbo,
-    /// zune-jpeg: no C compiler needed; pixels a few levels off (its inverse DCT and upsampling round differently).
+    /// zune-jpeg: no C compiler needed; pixels up to 7 levels off, 0.4 on average (250 photos).
+    /// Arithmetic coding is unknown to it.
     Zune,
 }
 
@@ -25,35 +26,19 @@ impl Default for JpegLibrary {
     }
 }
 
-/// A library and what it keeps between images.
-pub(super) enum Jpeg {
-    /// The handle is made at the first image: sets of raw pixels never need it.
-    #[cfg(feature = "turbo")]
-    Turbo(Option<Turbo>),
-    Zune,
-}
-
-impl Jpeg {
-    pub(super) fn new(library: JpegLibrary) -> Self {
-        match library {
-            #[cfg(feature = "turbo")]
-            JpegLibrary::Turbo => Jpeg::Turbo(None),
-            JpegLibrary::Zune => Jpeg::Zune,
-        }
-    }
-
+impl JpegLibrary {
     /// Size from the header.
-    pub(super) fn probe(&mut self, bytes: &[u8]) -> Result<Size, DecodeError> {
+    pub(super) fn probe(self, bytes: &[u8]) -> Result<Size, DecodeError> {
         match self {
             #[cfg(feature = "turbo")]
-            Jpeg::Turbo(turbo) => Ok(ready(turbo)?.header(bytes)?.size),
-            Jpeg::Zune => zune::probe(bytes),
+            JpegLibrary::Turbo => turbo::probe(bytes),
+            JpegLibrary::Zune => zune::probe(bytes),
         }
     }
 
-    /// RGB into the front of `pixels`; `samples` is scratch.
+    /// RGB into the front of `pixels`; `samples` is scratch. `size` has passed the limits.
     pub(super) fn decode(
-        &mut self,
+        self,
         bytes: &[u8],
         size: Size,
         pixels: &mut Vec<u8>,
@@ -61,16 +46,8 @@ impl Jpeg {
     ) -> Result<(), DecodeError> {
         match self {
             #[cfg(feature = "turbo")]
-            Jpeg::Turbo(turbo) => ready(turbo)?.decode(bytes, size, pixels, samples),
-            Jpeg::Zune => zune::decode(bytes, size, pixels, samples),
+            JpegLibrary::Turbo => turbo::decode(bytes, size, pixels, samples),
+            JpegLibrary::Zune => zune::decode(bytes, size, pixels, samples),
         }
-    }
-}
-
-#[cfg(feature = "turbo")]
-fn ready(turbo: &mut Option<Turbo>) -> Result<&mut Turbo, DecodeError> {
-    match turbo {
-        Some(turbo) => Ok(turbo),
-        None => Ok(turbo.insert(Turbo::new()?)),
     }
 }

@@ -4,15 +4,15 @@
 //! Strict: bytes that a JPEG library only warns about (premature end, bad Huffman code, garbage between markers) are an error.
 //! Garbage behind a complete image is not looked at.
 //!
-//! - [`error`]: [`DecodeError`].
-//! - `jpeg`: picks a [`JpegLibrary`]. `turbo`: libjpeg-turbo, pixels equal to Pillow's; the FFI of this module. `zune`: pure Rust.
+//! - `error`: [`DecodeError`].
+//! - `jpeg`: [`JpegLibrary`]. `turbo`: libjpeg-turbo, pixels equal to Pillow's; the FFI of this module. `zune`: pure Rust.
 //! - `cmyk`: Adobe's inverted CMYK and YCCK to RGB, Pillow's formulas.
 //! - `png`: through the image crate, also where a file or record says JPEG (ImageNet holds such files).
 //!
 //! Not here: files, checksums, augmentation.
 
 mod cmyk;
-pub mod error;
+mod error;
 mod jpeg;
 mod png;
 #[cfg(feature = "turbo")]
@@ -24,7 +24,6 @@ pub use jpeg::JpegLibrary;
 
 use crate::image::{PixelsRef, Rect, Size};
 use crate::shard::Codec;
-use jpeg::Jpeg;
 
 /// What a decoder refuses before it allocates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +80,7 @@ impl<'a> Region<'a> {
 /// Decodes records; one per thread. Its buffers grow to the largest image met and are reused.
 pub struct Decoder {
     limits: Limits,
-    jpeg: Jpeg,
+    library: JpegLibrary,
     /// RGB, HWC, of the record decoded last; as long as the largest so far.
     pixels: Vec<u8>,
     /// Samples before they become RGB (CMYK, gray, alpha, 16 bits).
@@ -96,7 +95,7 @@ impl Decoder {
 
     /// A decoder with a JPEG library of your choice.
     pub fn with_library(limits: Limits, library: JpegLibrary) -> Self {
-        Self { limits, jpeg: Jpeg::new(library), pixels: Vec::new(), samples: Vec::new() }
+        Self { limits, library, pixels: Vec::new(), samples: Vec::new() }
     }
 
     /// The pixels of a record, at least those of `want`. Raw records are borrowed, not copied.
@@ -118,7 +117,7 @@ impl Decoder {
                 return Err(DecodeError::RawLength { found: bytes.len() as u64, expected: length as u64, size });
             }
             Codec::Jpeg => {
-                self.jpeg.decode(bytes, size, &mut self.pixels, &mut self.samples)?;
+                self.library.decode(bytes, size, &mut self.pixels, &mut self.samples)?;
                 &self.pixels[..length]
             }
             Codec::Png => {
@@ -152,7 +151,7 @@ const MOST_PIXELS: u64 = (isize::MAX as u64) / 8;
 /// The size that the bytes' own header states; nothing else is decoded.
 pub fn probe(codec: Codec, bytes: &[u8]) -> Result<Size, DecodeError> {
     let size = match actual(codec, bytes) {
-        Codec::Jpeg => Jpeg::new(JpegLibrary::default()).probe(bytes)?,
+        Codec::Jpeg => JpegLibrary::default().probe(bytes)?,
         Codec::Png => png::probe(bytes)?,
         codec @ Codec::Raw => return Err(DecodeError::NoHeader { codec }),
         codec @ Codec::Coef => return Err(DecodeError::Unsupported { codec }),

@@ -44,7 +44,9 @@ pub(super) fn decode(bytes: &[u8], size: Size, pixels: &mut Vec<u8>, samples: &m
     Ok(())
 }
 
-fn open(bytes: &[u8], max_bytes: u64) -> Result<(PngDecoder<Cursor<&[u8]>>, Size), DecodeError> {
+type Opened<'a> = PngDecoder<Cursor<&'a [u8]>>;
+
+fn open(bytes: &[u8], max_bytes: u64) -> Result<(Opened<'_>, Size), DecodeError> {
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(max_bytes);
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(refused)?;

@@ -35,7 +35,7 @@ pub(super) fn decode(bytes: &[u8], size: Size, pixels: &mut Vec<u8>, samples: &m
             let four = grown(samples, area * 4);
             decoder.decode_into(four).map_err(refused)?;
             if space == ColorSpace::YCCK {
-                cmyk::ycck_to_inverted(four);
+                cmyk::from_ycck(four);
             }
             cmyk::inverted_to_rgb(four, grown(pixels, area * 3));
             Ok(())
@@ -44,7 +44,9 @@ pub(super) fn decode(bytes: &[u8], size: Size, pixels: &mut Vec<u8>, samples: &m
     }
 }
 
-fn open(bytes: &[u8]) -> Result<(JpegDecoder<Cursor<&[u8]>>, Size), DecodeError> {
+type Opened<'a> = JpegDecoder<Cursor<&'a [u8]>>;
+
+fn open(bytes: &[u8]) -> Result<(Opened<'_>, Size), DecodeError> {
     let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options(ColorSpace::RGB));
     decoder.decode_headers().map_err(refused)?;
     let info = decoder.info().ok_or_else(|| jpeg_error("no image in the file"))?;

@@ -126,9 +126,10 @@ impl Encoder {
 
     /// Images `[rows, 3, height, width]` in 0..=1 to features `h`: `[rows, arch.features()]`.
     pub fn features(&self, images: &Tensor, mode: Mode) -> Tensor {
+        let images = preferred_layout(images);
         match &self.backbone {
-            Backbone::ResNet(net) => net.forward(images, mode),
-            Backbone::Conv4(net) => net.forward(images, mode),
+            Backbone::ResNet(net) => net.forward(&images, mode),
+            Backbone::Conv4(net) => net.forward(&images, mode),
         }
     }
 
@@ -140,5 +141,15 @@ impl Encoder {
     /// Embeddings `z` to logits of the four quarter turns, `[rows, 4]`: linear on `z / (|z| sqrt(temperature))`.
     pub fn rotation_logits(&self, z: &Tensor, temperature: f64) -> Tensor {
         self.rot_head.forward(&(unit_rows(z) / temperature.sqrt()))
+    }
+}
+
+/// The same images as the device's convolutions like them in memory; every later map keeps that layout.
+///
+/// On the CPU channels lie innermost.
+fn preferred_layout(images: &Tensor) -> Tensor {
+    match images.device() {
+        Device::Cpu => images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
+        _ => images.shallow_clone(),
     }
 }

@@ -17,6 +17,7 @@ mod check;
 mod error;
 mod file;
 mod format;
+pub mod ingest;
 mod map;
 mod parts;
 mod set;

@@ -1,1 +1,121 @@
-//! train
+//! The loop, on one page: batch, forward, backward, step, log, save.
+//!
+//! - [`task`]: what can be trained. [`pretrain`]: encoder and head on episodes. [`linear_eval`]: a linear layer on a frozen encoder.
+//! - [`setup`]: from a config to a run. [`judge`]: the table at the end.
+//! - [`Records`]: folder, log, checkpoints, clock and console of a run, out of [`run_dir`], [`log`], [`checkpoint`], [`progress`];
+//!   `atomic`, `csv`: their parts.
+//!
+//! Not here: losses (`nn`), rates (`optim`), where batches come from (`loader`).
+
+mod atomic;
+pub mod checkpoint;
+mod csv;
+mod error;
+pub mod judge;
+pub mod linear_eval;
+pub mod log;
+pub mod pretrain;
+pub mod progress;
+mod records;
+pub mod run_dir;
+pub mod setup;
+pub mod task;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tch::{Kind, Tensor};
+
+pub use error::TrainError;
+pub use records::{Console, Position, Records};
+pub use setup::run;
+use task::Task;
+
+use crate::loader::Loader;
+use crate::optim::{Optimizer, Schedule};
+
+/// How often things happen; all counts are micro-batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    /// Learning rate of each.
+    pub schedule: Schedule,
+    /// In all.
+    pub iters: u64,
+    /// To one update.
+    pub accu_iter: u64,
+    /// Average the gradients of an update; else they are summed, as published.
+    pub accu_mean: bool,
+    /// Between log lines and rolling checkpoints.
+    pub log_freq: u64,
+    /// Between test passes.
+    pub eval_freq: u64,
+    /// Between numbered checkpoints.
+    pub save_freq: u64,
+}
+
+/// Trains `task` on the batches of `loader` from `position` to the end, or until `stop` is set; returns where it stands.
+///
+/// # Errors
+/// What the loader, the test pass and the run folder find, and [`TrainError::Diverged`] where the loss is no number any more.
+pub fn train(
+    task: &dyn Task,
+    optimizer: &mut Optimizer,
+    mut loader: Loader,
+    rhythm: &Rhythm,
+    records: &mut Records,
+    mut position: Position,
+    stop: &AtomicBool,
+) -> Result<Position, TrainError> {
+    let device = task.state()[0].1.device();
+    // Sums stay on the device: reading a number there would wait for it.
+    let mut loss_sum = Tensor::from(position.loss_sum).to_device(device);
+    optimizer.zero_grad();
+    let (mut save_due, mut numbered_due) = (false, false);
+    while let Some(batch) = loader.next() {
+        let batch = batch?;
+        let forward = task.forward(&batch);
+        let share = if rhythm.accu_mean { 1.0 / rhythm.accu_iter as f64 } else { 1.0 };
+        if share == 1.0 {
+            forward.loss.backward()
+        } else {
+            (&forward.loss * share).backward()
+        }
+        loss_sum += forward.loss.detach().to_kind(Kind::Double);
+        position.iter += 1;
+        position.loss_count += 1;
+
+        let lr = rhythm.schedule.lr(position.iter - 1);
+        let last = position.iter >= rhythm.iters;
+        let updated = position.iter % rhythm.accu_iter == 0 || last;
+        if updated {
+            optimizer.step(lr);
+            optimizer.zero_grad();
+        }
+        records.count(batch.plan(), loader.stats().consumer_wait);
+        drop(batch);
+
+        let stopping = stop.load(Ordering::Relaxed);
+        let iter = position.iter;
+        let due = |frequency: u64| iter % frequency == 0 || last;
+        if due(rhythm.log_freq) {
+            position.loss_sum = loss_sum.double_value(&[]);
+            records.train_line(&mut position, rhythm.iters, &forward, task.accuracy_name(), lr)?;
+            loss_sum = Tensor::from(0.0).to_device(device);
+        }
+        if due(rhythm.eval_freq) {
+            records.evaluation_line(position.iter, || task.evaluate())?;
+        }
+        // Between two updates half-summed gradients would be lost: a checkpoint waits for the next update.
+        numbered_due |= due(rhythm.save_freq);
+        save_due |= numbered_due || due(rhythm.log_freq) || stopping;
+        if save_due && updated {
+            position.loss_sum = loss_sum.double_value(&[]);
+            records.checkpoint(task, optimizer, &mut position, numbered_due)?;
+            (save_due, numbered_due) = (false, false);
+            if stopping && !last {
+                records.say(&format!("stopped at iteration {}; the same command goes on from there", position.iter));
+                break;
+            }
+        }
+    }
+    Ok(position)
+}

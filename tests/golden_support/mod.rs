@@ -3,6 +3,10 @@
 //! Everything panics with the folder, file and tensor in its message: a missing golden is a failed test.
 #![allow(dead_code, unreachable_pub, reason = "shared by test files, each of which uses its part")]
 
+pub mod nets;
+#[cfg(feature = "torch")]
+pub mod tensors;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

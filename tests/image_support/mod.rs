@@ -68,3 +68,21 @@ pub fn picture(kind: Picture, size: Size, dice: &mut Dice) -> Pixels {
     }
     Pixels::new(data, size).expect("three bytes a pixel")
 }
+
+/// A smooth picture with some texture, as photos have.
+pub fn photo_like(size: Size) -> Pixels {
+    let mut dice = Dice::new(9);
+    let smooth = picture(Picture::Gradient, size, &mut dice);
+    let mut data = smooth.into_data();
+    for pixel in data.chunks_exact_mut(3) {
+        let texture = dice.int(0, 20) as u8;
+        pixel.iter_mut().for_each(|value| *value = value.saturating_add(texture));
+    }
+    Pixels::new(data, size).expect("as many bytes as before")
+}
+
+/// Mean distance of two images of equal length, in levels.
+pub fn mean_difference(a: &[u8], b: &[u8]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>() / a.len() as f64
+}

@@ -5,12 +5,12 @@ use crate::augment::ViewPlan;
 /// Buffers for views of one size.
 pub(super) struct Blur {
     side: usize,
-    /// The plane in f32.
+    /// The plane in f32 with `radius` rows of zeros above and below.
     plane: Vec<f32>,
     /// A row of the vertical pass with `radius` zeros at either end.
     row: Vec<f32>,
     sums: Vec<f32>,
-    /// Weight of the centre, then of its neighbours outward.
+    /// Weight of the centre, then of its neighbours outward: `radius + 1`.
     taps: Vec<f32>,
 }
 
@@ -19,7 +19,7 @@ impl Blur {
         let radius = side / 10 / 2;
         Self {
             side,
-            plane: Vec::new(),
+            plane: vec![0.0; side * (side + 2 * radius)],
             row: vec![0.0; side + 2 * radius],
             sums: vec![0.0; side],
             taps: vec![0.0; radius + 1],
@@ -48,30 +48,20 @@ impl Blur {
 
     fn blur_plane(&mut self, plane: &mut [u8]) {
         let Self { side, plane: values, row, sums, taps } = self;
-        let side = *side;
-        values.clear();
-        values.extend(plane.iter().map(|value| f32::from(*value)));
-        let radius = taps.iter().rposition(|tap| *tap > NOTHING).unwrap_or(0);
-        let margin = taps.len() - 1;
+        let (side, margin) = (*side, taps.len() - 1);
+        let inner = &mut values[margin * side..][..side * side];
+        inner.iter_mut().zip(plane.iter()).for_each(|(value, byte)| *value = f32::from(*byte));
+
+        let acting = taps.iter().rposition(|tap| *tap > NOTHING).unwrap_or(0);
+        let (centre, neighbours) = (taps[0], &taps[1..=acting]);
         for (y, to) in plane.chunks_exact_mut(side).enumerate() {
-            let middle = &mut row[margin..][..side];
-            scale(middle, &values[y * side..][..side], taps[0]);
-            for (x, tap) in taps.iter().enumerate().take(radius + 1).skip(1) {
-                if y >= x {
-                    add(middle, &values[(y - x) * side..][..side], *tap);
-                }
-                if y + x < side {
-                    add(middle, &values[(y + x) * side..][..side], *tap);
-                }
-            }
-            scale(sums, &row[margin..][..side], taps[0]);
-            for (x, tap) in taps.iter().enumerate().take(radius + 1).skip(1) {
-                add(sums, &row[margin - x..][..side], *tap);
-                add(sums, &row[margin + x..][..side], *tap);
-            }
-            for (to, sum) in to.iter_mut().zip(sums.iter()) {
-                *to = (sum + 0.5) as u8;
-            }
+            let at = |row: usize| &values[row * side..][..side];
+            sum_taps(&mut row[margin..][..side], centre, at(y + margin), neighbours, |x| {
+                (at(y + margin - x), at(y + margin + x))
+            });
+            let at = |x: usize| &row[x..][..side];
+            sum_taps(sums, centre, at(margin), neighbours, |x| (at(margin - x), at(margin + x)));
+            to.iter_mut().zip(sums.iter()).for_each(|(to, sum)| *to = (sum + 0.5) as u8);
         }
     }
 }
@@ -79,10 +69,19 @@ impl Blur {
 /// Taps up to this are left out: all of them together move a sum of a 224 px view by less than 2^-16 of a level.
 const NOTHING: f32 = 1.0 / (1u32 << 30) as f32;
 
-fn scale(to: &mut [f32], from: &[f32], tap: f32) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = tap * from);
-}
-
-fn add(to: &mut [f32], from: &[f32], tap: f32) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to += tap * from);
+/// `to = centre * middle + sum over x of neighbours[x - 1] * (pair(x).0 + pair(x).1)`, element by element.
+fn sum_taps<'a>(
+    to: &mut [f32],
+    centre: f32,
+    middle: &[f32],
+    neighbours: &[f32],
+    pair: impl Fn(usize) -> (&'a [f32], &'a [f32]),
+) {
+    to.iter_mut().zip(middle).for_each(|(to, value)| *to = centre * value);
+    for (x, tap) in (1..).zip(neighbours) {
+        let (before, after) = pair(x);
+        for ((to, before), after) in to.iter_mut().zip(before).zip(after) {
+            *to += tap * (before + after);
+        }
+    }
 }

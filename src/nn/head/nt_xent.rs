@@ -8,7 +8,7 @@
 //! A row is recognised where its `m - 1` positives, and nothing else, are its nearest rows. Ties with a negative count as missed, so that
 //! collapsed embeddings score zero.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{HeadOut, unit_rows};
 use crate::episode::RowLayout;
@@ -21,15 +21,17 @@ pub fn judge(z: &Tensor, rows: RowLayout, temperature: f64) -> HeadOut {
     let u = unit_rows(z);
     let mut similarities = (&u * temperature).matmul(&u.tr());
     let _ = similarities.fill_diagonal_(SELF, false);
-    let positives = positives(rows).to_device(z.device());
+    let positives = positives(rows, z.device());
     let log_p = similarities.log_softmax(1, None::<Kind>).gather(1, &positives, false);
     HeadOut { loss: -log_p.mean(None::<Kind>), hits: hits(&similarities.detach(), &positives) }
 }
 
-/// The rows of the same class, `[rows, views - 1]`, int64.
-fn positives(rows: RowLayout) -> Tensor {
-    let columns: Vec<i64> = (0..rows.rows()).flat_map(|row| rows.positives(row)).map(|row| row as i64).collect();
-    Tensor::from_slice(&columns).reshape([rows.rows() as i64, rows.views as i64 - 1])
+/// [`RowLayout::positives`] of every row, `[rows, views - 1]`, int64; made on the device, since a copy from the host would wait for it.
+fn positives(rows: RowLayout, device: Device) -> Tensor {
+    let (n, classes) = (rows.rows() as i64, rows.classes as i64);
+    let row = Tensor::arange(n, (Kind::Int64, device)).unsqueeze(1);
+    let shift = Tensor::arange_start_step(classes, n, classes, (Kind::Int64, device));
+    (row + shift).remainder(n)
 }
 
 /// Where exactly the positives are as near as the farthest positive.
@@ -82,8 +84,18 @@ mod tests {
     }
 
     #[test]
+    fn positives_are_the_layouts() {
+        for rows in [RowLayout::new(1, 2), RowLayout::new(5, 2), RowLayout::new(4, 4)] {
+            let made = positives(rows, Device::Cpu);
+            assert_eq!(made.size(), [rows.rows() as i64, rows.views as i64 - 1]);
+            let wanted: Vec<_> = (0..rows.rows()).flat_map(|row| rows.positives(row)).map(|row| row as i64).collect();
+            assert_eq!(Vec::<i64>::try_from(made.flatten(0, -1)).unwrap(), wanted, "{rows:?}");
+        }
+    }
+
+    #[test]
     fn collapsed_embeddings_are_missed() {
-        let out = judge(&Tensor::ones([8, 4], (Kind::Float, tch::Device::Cpu)), RowLayout::new(4, 2), T);
+        let out = judge(&Tensor::ones([8, 4], (Kind::Float, Device::Cpu)), RowLayout::new(4, 2), T);
         assert_eq!(out.accuracy().double_value(&[]), 0.0);
     }
 }

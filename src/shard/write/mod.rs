@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use part::{ClosedPart, OpenPart};
+use part::{ClosedPart, OpenPart, Place};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::check::storable;
@@ -90,15 +90,25 @@ impl SplitWriter {
         if !(1..=PAGE_ENTRIES).contains(&found) {
             return Err(refuse(Refusal::PageEntries { found }));
         }
-        let meta = Meta { classes: options.classes.clone(), pairs: options.metadata.clone() };
-        let texts = meta.classes.iter().chain(meta.pairs.iter().flat_map(|(key, value)| [key, value]));
-        let length = texts.map(|text| text.len() as u64).sum();
-        let meta = meta.encode().ok_or_else(|| refuse(Refusal::MetadataLength { length }))?;
+        let meta = encode_meta(&options).map_err(refuse)?;
         let folder = Folder::make(folder)?;
         if let Some(path) = parts::list(&folder.path)?.into_iter().next() {
             return Err(ShardError::Exists { path });
         }
         Ok(Self { closed: Vec::new(), open: None, folder, options, meta, samples: 0, broken: false })
+    }
+
+    /// Adds or replaces a pair of metadata, for what is known only once all samples are through; files may grow past `shard_size` by it.
+    ///
+    /// # Errors
+    /// [`ShardError::Unstorable`] where the metadata becomes longer than the format can hold: it stays as it was.
+    pub fn set_metadata(&mut self, key: &str, value: &str) -> Result<(), ShardError> {
+        let mut options = self.options.clone();
+        options.metadata.insert(key.to_owned(), value.to_owned());
+        let refuse = |refusal| ShardError::Unstorable { name: key.to_owned(), refusal };
+        self.meta = encode_meta(&options).map_err(refuse)?;
+        self.options = options;
+        Ok(())
     }
 
     /// Appends a sample.
@@ -139,7 +149,7 @@ impl SplitWriter {
         let parts = self.closed.len() as u32; // at most MAX_PARTS
         let (mut first, mut bytes) = (0, 0);
         for (number, part) in (0..).zip(&mut self.closed) {
-            part.complete(number, parts, first, self.samples, split_id)?;
+            part.complete(Place { part: number, parts, first, total: self.samples, split_id }, &self.meta)?;
             first += part.header().samples;
             bytes += part.header().file_length;
         }
@@ -181,6 +191,13 @@ impl SplitWriter {
         self.closed.push(part.close(&self.meta)?);
         Ok(())
     }
+}
+
+fn encode_meta(options: &WriteOptions) -> Result<Vec<u8>, Refusal> {
+    let meta = Meta { classes: options.classes.clone(), pairs: options.metadata.clone() };
+    let texts = meta.classes.iter().chain(meta.pairs.iter().flat_map(|(key, value)| [key, value]));
+    let length = texts.map(|text| text.len() as u64).sum();
+    meta.encode().ok_or(Refusal::MetadataLength { length })
 }
 
 /// Gives the parts their final names, in order: all of them or, short of a crash, none.

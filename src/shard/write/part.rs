@@ -106,18 +106,11 @@ impl OpenPart {
         if !self.entries.is_empty() {
             self.end_page()?;
         }
-        let block =
-            |offset, bytes: &[u8]| Block { offset, length: bytes.len() as u64, checksum: format::checksum(bytes) };
-        let meta_block = block(self.at, meta);
-        self.write(meta)?;
-        let table = std::mem::take(&mut self.table);
-        let table_block = block(self.at, &table);
-        self.write(&table)?;
         self.out.flush().map_err(|source| self.failed(source))?;
         let header = Header {
             version: VERSION,
             page_entries: self.page_entries,
-            file_length: self.at + FOOTER as u64,
+            file_length: 0, // set with the ends
             samples: self.samples,
             first: 0,
             total: self.samples,
@@ -127,8 +120,8 @@ impl OpenPart {
         };
         // The file is closed here: a split may have more parts than a process may have open files.
         let path = self.out.into_parts().0.into_temp_path();
-        let part = ClosedPart { path, header, meta: meta_block, table_block, table };
-        part.write_ends()?;
+        let mut part = ClosedPart { path, header, body_end: self.at, table: self.table };
+        part.write_ends(meta)?;
         let faults = verify_file(&ShardFile::open(&part.path, None)?);
         faults.into_iter().next().map_or(Ok(part), |fault| Err(fault.into()))
     }
@@ -138,8 +131,8 @@ impl OpenPart {
 pub(super) struct ClosedPart {
     path: TempPath,
     header: Header,
-    meta: Block,
-    table_block: Block,
+    /// Where records and index pages end.
+    body_end: u64,
     table: Vec<u8>,
 }
 
@@ -153,29 +146,29 @@ impl ClosedPart {
         &self.table
     }
 
-    /// Writes the part's place among the others, syncs, and opens the file as a reader would.
-    pub(super) fn complete(
-        &mut self,
-        part: u32,
-        parts: u32,
-        first: u64,
-        total: u64,
-        split_id: u64,
-    ) -> Result<(), ShardError> {
+    /// Writes the part's place among the others and the split's metadata, syncs, and opens the file as a reader would.
+    pub(super) fn complete(&mut self, place: Place, meta: &[u8]) -> Result<(), ShardError> {
+        let Place { part, parts, first, total, split_id } = place;
         self.header = Header { part, parts, first, total, split_id, ..self.header };
-        self.write_ends()?;
+        self.write_ends(meta)?;
         ShardFile::open(&self.path, None)?;
         Ok(())
     }
 
-    /// Writes header and footer and syncs the file.
-    fn write_ends(&self) -> Result<(), ShardError> {
+    /// Writes header, metadata, page table and footer, and syncs the file.
+    fn write_ends(&mut self, meta: &[u8]) -> Result<(), ShardError> {
+        let block =
+            |offset, bytes: &[u8]| Block { offset, length: bytes.len() as u64, checksum: format::checksum(bytes) };
+        let meta_block = block(self.body_end, meta);
+        let table_block = block(self.body_end + meta_block.length, &self.table);
+        self.header.file_length = table_block.offset + table_block.length + FOOTER as u64;
         let header = self.header.encode();
-        let footer = Footer::new(&header, self.meta, self.table_block).encode();
+        let footer = Footer::new(&header, meta_block, table_block).encode();
         let written = OpenOptions::new().write(true).open(&self.path).and_then(|mut file| {
+            file.set_len(self.header.file_length)?;
             file.write_all(&header)?;
-            file.seek(SeekFrom::Start(self.header.file_length - FOOTER as u64))?;
-            file.write_all(&footer)?;
+            file.seek(SeekFrom::Start(self.body_end))?;
+            file.write_all(&[meta, &self.table, &footer].concat())?;
             file.sync_all()
         });
         written.map_err(|source| ShardError::Io { path: self.path.to_path_buf(), doing: "write", source })
@@ -188,4 +181,14 @@ impl ClosedPart {
             _ => ShardError::Io { path: path.to_owned(), doing: "give a file its name", source: failed.error },
         })
     }
+}
+
+/// A part's place in its split.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) part: u32,
+    pub(super) parts: u32,
+    pub(super) first: u64,
+    pub(super) total: u64,
+    pub(super) split_id: u64,
 }

@@ -1,0 +1,36 @@
+# Every target first makes the machine ready (tools/setup); when it already is, that takes milliseconds.
+.DEFAULT_GOAL := help
+.PHONY: help setup build test demo bench fmt clippy lint clean
+
+# Read after `setup` has run: empty, or the flags for a machine that cannot build libjpeg-turbo.
+FEATURES = $(shell cat .cargo/features 2>/dev/null)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+
+setup: ## install what the build needs: libtorch, cmake, nasm
+	@tools/setup
+
+build: setup ## build the programs into target/release
+	cargo build --release $(FEATURES)
+
+test: setup ## run every test, printing its name
+	cargo test --no-fail-fast $(FEATURES)
+
+demo: build ## make a small dataset, train on it, print the accuracies
+	@tools/demo
+
+bench: setup ## run the benchmarks
+	cargo bench $(FEATURES)
+
+fmt: ## format the sources
+	cargo fmt
+
+clippy: setup ## run the linter over every target, warnings are errors
+	cargo clippy --all-targets $(FEATURES) -- -D warnings
+
+lint: clippy ## clippy, and check the format
+	cargo fmt --check
+
+clean: ## remove what was built (not .venv, .libtorch, data, logs)
+	cargo clean

@@ -1,0 +1,12 @@
+//! `metacl-shard`: makes, checks and shows datasets of `.mcs` shard files.
+//!
+//! One file a subcommand under `shard/`; this one only starts them.
+
+#[path = "shard/mod.rs"]
+mod shard;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    shard::main()
+}

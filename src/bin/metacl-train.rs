@@ -1,0 +1,54 @@
+//! `metacl-train`: trains and evaluates encoders. Command line and file to a config, config to a run.
+
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use metacl::config::{self, Command};
+use metacl::error::Error;
+use metacl::train::{self, Console};
+
+/// Where runs go, below the working folder.
+const LOGS: &str = "logs";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("metacl-train: error: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn run() -> Result<(), Error> {
+    let arguments: Vec<String> = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect();
+    match config::load(&arguments, &|name| std::env::var(name).ok())? {
+        Command::Help => print!("{}", config::help()),
+        Command::Version => println!("metacl-train {}", env!("CARGO_PKG_VERSION")),
+        Command::Run(loaded) => {
+            let console = Console { out: Box::new(io::stdout()), is_terminal: io::stdout().is_terminal() };
+            let logs = std::env::var("EXMAN_PATH").unwrap_or_else(|_| LOGS.to_owned());
+            train::run(&loaded, console, Path::new(&logs), &stop_on_ctrl_c())?;
+        }
+    }
+    Ok(())
+}
+
+/// Set by the first Ctrl-C (or SIGTERM), after which the run writes a checkpoint and ends; the second one ends it at once.
+fn stop_on_ctrl_c() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let set = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step with a checkpoint; once more stops at once");
+    });
+    if let Err(error) = set {
+        eprintln!("metacl-train: note: Ctrl-C will stop without a checkpoint: {error}");
+    }
+    stop
+}

@@ -1,0 +1,99 @@
+//! The command line, and what all subcommands share.
+//!
+//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`].
+//! - [`prepare`]: an item of a source to a record. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
+//! - [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`]: what the user sees.
+//!
+//! Exit codes: 0 done, 1 failed, 2 usage, 3 done with some files left out and listed.
+
+mod convert;
+mod dataset;
+mod extract;
+mod inspect;
+mod output;
+mod pipeline;
+mod prepare;
+mod progress;
+mod split;
+mod stats;
+mod synthetic;
+mod text;
+mod verify;
+mod views;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Makes, checks and shows image datasets of .mcs shard files.
+///
+/// A dataset is a folder with one subfolder a split (train, and val or test), each with files 00000.mcs, 00001.mcs, ...
+/// Every command that reads takes the dataset, one split's folder or one .mcs file.
+///
+/// Exit codes: 0 done, 1 failed, 2 usage, 3 done with some files left out and listed.
+#[derive(Parser)]
+#[command(name = "metacl-shard", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Convert(convert::Args),
+    Synthetic(synthetic::Args),
+    Inspect(inspect::Args),
+    Verify(verify::Args),
+    Stats(stats::Args),
+    Extract(extract::Args),
+    Views(views::Args),
+}
+
+/// How a command ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All done.
+    Done,
+    /// Done, but some files were left out, and listed.
+    LeftOut,
+    /// The command did its work and what it found is bad (`verify`).
+    Faulty,
+}
+
+/// Why a command ended badly; one line.
+#[derive(Debug)]
+enum Failure {
+    /// The command line asks for something impossible.
+    Usage(String),
+    /// Something went wrong on the way.
+    Failed(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+pub(crate) fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Convert(args) => convert::run(&args),
+        Command::Synthetic(args) => synthetic::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Stats(args) => stats::run(&args),
+        Command::Extract(args) => extract::run(&args),
+        Command::Views(args) => views::run(&args),
+    };
+    let (code, message) = match result {
+        Ok(Outcome::Done) => (0, None),
+        Ok(Outcome::LeftOut) => (3, None),
+        Ok(Outcome::Faulty) => (1, None),
+        Err(Failure::Failed(message)) => (1, Some(message)),
+        Err(Failure::Usage(message)) => (2, Some(message)),
+    };
+    if let Some(message) = message {
+        eprintln!("metacl-shard: error: {}", text::one_line(&message));
+    }
+    ExitCode::from(code)
+}

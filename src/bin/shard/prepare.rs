@@ -1,0 +1,114 @@
+//! An item of a source to the record that is stored.
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::ExtendedColorType;
+use image::codecs::jpeg::JpegEncoder;
+use metacl::decode::{self, Decoder, Limits, Want};
+use metacl::image::Size;
+use metacl::shard::ingest::{Item, Payload, Reason};
+use metacl::shard::{Codec, MAX_SIDE};
+
+/// Of images that `--max-side` shrank.
+const JPEG_QUALITY: u8 = 95;
+
+/// What happens to an image on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// Images with a longer side are shrunk to it.
+    pub(super) max_side: Option<u32>,
+    /// Decode every image once, so that damage is found now.
+    pub(super) check: bool,
+}
+
+/// A record that can be stored.
+pub(super) struct Prepared {
+    pub(super) bytes: Vec<u8>,
+    pub(super) codec: Codec,
+    pub(super) size: Size,
+    /// Bytes the source holds for it.
+    pub(super) source_bytes: u64,
+    pub(super) shrunk: bool,
+}
+
+/// A worker's decoder and resizer.
+pub(super) struct Worker {
+    decoder: Decoder,
+    resizer: Resizer,
+}
+
+impl Worker {
+    pub(super) fn new() -> Self {
+        Self { decoder: Decoder::new(Limits::default()), resizer: Resizer::new() }
+    }
+
+    /// Loads `item`, judges it, shrinks it where the rules say so.
+    pub(super) fn prepare(&mut self, item: &Item, rules: Rules) -> Result<Prepared, Reason> {
+        let (bytes, codec, size) = match item.load()? {
+            Payload::Raw { pixels, size } => (pixels, Codec::Raw, size),
+            Payload::Encoded(bytes) => {
+                let codec = decode::sniff(&bytes).ok_or(Reason::NotAnImage)?;
+                let size = decode::probe(codec, &bytes).map_err(damaged)?;
+                (bytes, codec, size)
+            }
+        };
+        if size.width.max(size.height) > MAX_SIDE {
+            return Err(Reason::TooLarge { size, limit: MAX_SIDE });
+        }
+        let source_bytes = bytes.len() as u64;
+        match rules.max_side.and_then(|longest| shrunk_size(size, longest)) {
+            Some(smaller) => {
+                let bytes = self.shrink(codec, &bytes, size, smaller)?;
+                let codec = if codec == Codec::Raw { Codec::Raw } else { Codec::Jpeg };
+                Ok(Prepared { bytes, codec, size: smaller, source_bytes, shrunk: true })
+            }
+            None => {
+                if rules.check {
+                    self.decoder.decode(codec, &bytes, size, Want::all(size)).map_err(damaged)?;
+                }
+                Ok(Prepared { bytes, codec, size, source_bytes, shrunk: false })
+            }
+        }
+    }
+
+    /// Antialiased Lanczos; raw pixels stay raw, files become JPEG.
+    fn shrink(&mut self, codec: Codec, bytes: &[u8], size: Size, smaller: Size) -> Result<Vec<u8>, Reason> {
+        let image = self.decoder.decode(codec, bytes, size, Want::all(size)).map_err(damaged)?;
+        let source = ImageRef::new(size.width, size.height, image.pixels.data(), PixelType::U8x3).map_err(damaged)?;
+        let mut target = Image::new(smaller.width, smaller.height, PixelType::U8x3);
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Lanczos3));
+        self.resizer.resize(&source, &mut target, &options).map_err(damaged)?;
+        if codec == Codec::Raw {
+            return Ok(target.into_vec());
+        }
+        let mut out = Vec::new();
+        JpegEncoder::new_with_quality(&mut out, JPEG_QUALITY)
+            .encode(target.buffer(), smaller.width, smaller.height, ExtendedColorType::Rgb8)
+            .map_err(damaged)?;
+        Ok(out)
+    }
+}
+
+fn damaged(error: impl std::error::Error) -> Reason {
+    Reason::Damaged(error.to_string())
+}
+
+/// `size` scaled so that its longer side is `longest`; `None` where it already fits.
+fn shrunk_size(size: Size, longest: u32) -> Option<Size> {
+    let longer = size.width.max(size.height);
+    let scale =
+        |side: u32| ((u64::from(side) * u64::from(longest) + u64::from(longer) / 2) / u64::from(longer)).max(1) as u32;
+    (longer > longest).then(|| Size::new(scale(size.width), scale(size.height)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_side_becomes_the_limit() {
+        assert_eq!(shrunk_size(Size::new(500, 375), 256), Some(Size::new(256, 192)));
+        assert_eq!(shrunk_size(Size::new(3, 30_000), 100), Some(Size::new(1, 100)));
+        assert_eq!(shrunk_size(Size::new(256, 10), 256), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! One split: every index prepared in parallel, every record written in order.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use metacl::shard::ingest::{LeftOut, Reason};
+use metacl::shard::{NewSample, ShardError, SplitWriter, WriteOptions};
+
+use super::Failure;
+use super::pipeline::ordered;
+use super::prepare::Prepared;
+use super::progress::Progress;
+use super::text;
+
+/// Key of the metadata that holds the sum of the samples' bytes at the source.
+pub(super) const SOURCE_BYTES: &str = "source_bytes";
+
+/// What is to be written.
+pub(super) struct Plan<'a> {
+    pub(super) name: &'a str,
+    /// Indices `0..count` are prepared.
+    pub(super) count: u64,
+    pub(super) classes: &'a [String],
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) shard_size: u64,
+    pub(super) workers: usize,
+}
+
+/// A sample's name and label.
+pub(super) type Tag<'a> = (std::borrow::Cow<'a, str>, u32);
+
+/// What became of a split.
+#[derive(Default)]
+pub(super) struct Report {
+    pub(super) name: String,
+    pub(super) samples: u64,
+    pub(super) source_bytes: u64,
+    pub(super) stored_bytes: u64,
+    pub(super) shrunk: u64,
+    pub(super) rate: f64,
+    pub(super) left_out: Vec<LeftOut>,
+}
+
+impl Report {
+    /// One line: counts, bytes, rate.
+    pub(super) fn line(&self) -> String {
+        let [read, stored] = [self.source_bytes, self.stored_bytes].map(text::bytes);
+        let shrunk = if self.shrunk > 0 { format!(", {} shrunk", text::thousands(self.shrunk)) } else { String::new() };
+        let samples = text::count(self.samples, "sample");
+        format!("{}: {samples}{shrunk}; {read} read, {stored} stored, {:.0} samples/s", self.name, self.rate)
+    }
+}
+
+/// Writes a split into `folder`; leaves no final file where no sample could be taken.
+pub(super) fn write<'a, S>(
+    folder: &Path,
+    plan: Plan<'_>,
+    tag: impl Fn(u64) -> Tag<'a>,
+    state: impl Fn() -> S + Sync,
+    prepare: impl Fn(&mut S, u64) -> Result<Prepared, Reason> + Sync,
+) -> Result<Report, Failure> {
+    let mut metadata = plan.metadata;
+    metadata.insert("tool".to_owned(), concat!("metacl-shard ", env!("CARGO_PKG_VERSION")).to_owned());
+    let options =
+        WriteOptions { shard_size: plan.shard_size, classes: plan.classes.to_vec(), metadata, ..Default::default() };
+    let mut writer = SplitWriter::create(folder, options)?;
+    let mut report = Report { name: plan.name.to_owned(), ..Report::default() };
+    let mut progress = Progress::new(plan.name, plan.count);
+    ordered(plan.count, plan.workers, state, prepare, |index, result| {
+        progress.advance();
+        let (name, label) = tag(index);
+        let prepared = match result {
+            Ok(prepared) => prepared,
+            Err(reason) => {
+                report.left_out.push(LeftOut { name: name.into_owned(), reason });
+                return Ok(());
+            }
+        };
+        let Prepared { bytes, codec, size, source_bytes, shrunk } = prepared;
+        match writer.append(&NewSample { bytes: &bytes, codec, size, label, name: &name }) {
+            Err(refusal @ ShardError::Unstorable { .. }) => {
+                let reason = Reason::Unstorable(refusal.to_string());
+                report.left_out.push(LeftOut { name: name.into_owned(), reason });
+                return Ok(());
+            }
+            appended => appended?,
+        }
+        report.samples += 1;
+        report.source_bytes += source_bytes;
+        report.stored_bytes += bytes.len() as u64;
+        report.shrunk += u64::from(shrunk);
+        Ok(())
+    })?;
+    report.rate = progress.finish();
+    if report.samples > 0 {
+        writer.set_metadata(SOURCE_BYTES, &report.source_bytes.to_string())?;
+        writer.finish()?;
+    }
+    Ok(report)
+}

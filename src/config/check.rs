@@ -1,0 +1,173 @@
+//! What is refused: values out of range, keys at odds, features that have yet to come.
+
+use super::error::{ConfigError, Origin};
+use super::keys::Config;
+use super::resolve::Origins;
+use super::value::{Arch, Head, Problem, TaskRot};
+
+/// Checks a resolved config; `origins` says where its values were given.
+pub(super) fn check(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
+    let check = Check { config, origins };
+    check.run()?;
+    check.optimizer()?;
+    check.processes()?;
+    check.not_in_this_version()?;
+    match config.problem {
+        Problem::SimClr | Problem::Byol => check.views().and_then(|()| check.head()),
+        Problem::Eval | Problem::SemiSupervisedEval => check.evaluation(),
+    }
+}
+
+struct Check<'a> {
+    config: &'a Config,
+    origins: &'a Origins,
+}
+
+impl Check<'_> {
+    /// An error that names `key`, its value and where it was given, unless `holds`.
+    fn need(&self, holds: bool, key: &'static str, rule: impl Into<String>) -> Result<(), ConfigError> {
+        if holds {
+            return Ok(());
+        }
+        let origin = self.origins.get(key).cloned().unwrap_or(Origin::Default);
+        Err(ConfigError::Rule { origin, key, value: self.text(key), rule: rule.into() })
+    }
+
+    /// The value of `key` as YAML.
+    fn text(&self, key: &str) -> String {
+        self.config.entries().into_iter().find(|(name, _)| *name == key).map_or_else(String::new, |(_, value)| value)
+    }
+
+    fn run(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        self.need(c.iters.is_some_and(|iters| iters > 0), "iters", "a run needs at least 1: give --iters")?;
+        let frequencies = [("log_freq", c.log_freq), ("eval_freq", c.eval_freq), ("save_freq", c.save_freq)];
+        for (key, frequency) in frequencies {
+            self.need(frequency > 0, key, "it counts steps, from 1 (1e16: never)")?;
+        }
+        self.need(c.keep_checkpoints > 0, "keep_checkpoints", "at least 1 is kept")?;
+        self.need(c.eval_samples != Some(0), "eval_samples", "at least 1 is needed")?;
+        self.need((8..=4096).contains(&c.image_size()), "image_size", "it must lie in 8..=4096 pixels")?;
+        self.need(
+            c.run_id.as_deref().is_none_or(is_word),
+            "run_id",
+            "it must be one word of letters, digits, . _ and -",
+        )
+    }
+
+    fn optimizer(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        self.need(c.lr >= 0.0, "lr", "it must not be negative")?;
+        self.need(c.weight_decay >= 0.0, "weight_decay", "it must not be negative")?;
+        self.need((0.0..=1.0).contains(&c.warmup), "warmup", "it is a share of iters, 0 to 1")?;
+        self.need(c.accu_iter > 0, "accu_iter", "at least 1 micro-batch makes an update")
+    }
+
+    fn processes(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        self.need(c.workers > 0, "workers", "at least 1 thread must decode")?;
+        self.need(c.threads != Some(0), "threads", "at least 1 is needed")?;
+        self.need(c.nproc != Some(0), "nproc", "at least 1 is needed")?;
+        self.need(c.world_size > 0, "world_size", "at least 1 machine is needed")?;
+        self.need(c.node_rank < c.world_size, "node_rank", format!("it must be below world_size {}", c.world_size))?;
+        // The published files leave the address empty where there is one machine.
+        let address =
+            c.dist_address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        self.need(address || c.dist_address.is_empty(), "dist_address", "HOST:PORT is needed")?;
+        let processes = u64::from(c.world_size) * u64::from(c.nproc.unwrap_or(1));
+        let rule = format!("it must divide by the {processes} processes (world_size x nproc)");
+        self.need(c.batch_share(processes).is_ok(), "batch_size", rule)
+    }
+
+    fn views(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        self.need(c.arch != Arch::Linear, "arch", "that is for evaluation: give ResNet18, ResNet50 or Conv4")?;
+        self.need(c.batch_size >= 2, "batch_size", "a task needs at least 2 images to tell apart")?;
+        let scales = [
+            ("scale_lower", Some(c.scale_lower)),
+            ("supp_scale_lower", c.supp_scale_lower),
+            ("query_scale_lower", c.query_scale_lower),
+        ];
+        for (key, scale) in scales {
+            self.need(
+                scale.is_none_or(|x| x > 0.0 && x <= 1.0),
+                key,
+                "it is a share of the image, above 0 and up to 1",
+            )?;
+        }
+        let strengths = [
+            ("color_dist_s", Some(c.color_dist_s)),
+            ("supp_color_dist_s", c.supp_color_dist_s),
+            ("query_color_dist_s", c.query_color_dist_s),
+        ];
+        for (key, strength) in strengths {
+            self.need(
+                strength.is_none_or(|x| (0.0..=2.5).contains(&x)),
+                key,
+                "it must lie in 0..=2.5: the hue turns by 0.2 of it",
+            )?;
+        }
+        for (key, share) in [("blur", c.blur), ("supp_blur", c.supp_blur), ("query_blur", c.query_blur)] {
+            self.need(share.is_none_or(|x| (0.0..=1.0).contains(&x)), key, "it is a probability, 0 to 1")?;
+        }
+        self.need(c.rottlr_p <= 1.0, "rottlr_p", "it is a probability, up to 1 (0 or less: off)")?;
+        let clash = c.task_rot == TaskRot::Expand && c.rottlr_p > 0.0;
+        self.need(!clash, "rottlr_p", "task_rot expand makes all four turns: leave rottlr_p out")
+    }
+
+    fn head(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        self.need(c.temperature() > 0.0, "temperature", "it must be above 0")?;
+        if !c.is_meta_head() {
+            return self.need(c.views() >= 2, "multiplier", "head contrastive compares at least 2 views");
+        }
+        self.need(c.n_supp > 0, "n_supp", "a class needs at least 1 support view")?;
+        self.need(c.n_query > 0, "n_query", "a class needs at least 1 query view")?;
+        let shots = u64::from(c.n_supp) + u64::from(c.n_query);
+        let rule = format!("head {} needs n_supp + n_query = {shots}: give --multiplier {shots}", self.text("head"));
+        self.need(u64::from(c.views()) == shots, "multiplier", rule)
+    }
+
+    fn evaluation(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        self.need(c.test_bs > 0, "test_bs", "at least 1 is needed")?;
+        self.need(
+            c.scale_lower > 0.0 && c.scale_lower <= 1.0,
+            "scale_lower",
+            "it is a share of the image, above 0 and up to 1",
+        )?;
+        self.need(matches!(c.train_size, None | Some(1 | 10)), "train_size", "there are lists of 1 and 10 percent")?;
+        let words = "it takes RandomResizedCrop or RandomCrop, and color_distortion, joined by +";
+        self.need(c.eval_policies().is_ok(), "augmentation", words)
+    }
+
+    /// Keys that are known, whose feature has yet to come: refused where they would switch it on.
+    fn not_in_this_version(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        let trains = matches!(c.problem, Problem::SimClr | Problem::Byol);
+        let foreseen = [
+            ("problem", matches!(c.problem, Problem::Byol | Problem::SemiSupervisedEval), "sim-clr and eval are"),
+            ("head", trains && matches!(c.head, Head::R2d2 | Head::Svm), "contrastive and PN are"),
+            ("qcm", trains && c.qcm, "leave it false"),
+            ("rottlr", trains && c.rottlr > 0.0, "leave it out; rottlr_p turns whole classes"),
+            ("finetune", !trains && c.finetune, "the linear layer on a frozen encoder is"),
+            ("precompute_emb_bs", !trains && c.precompute_emb_bs.is_some(), "leave it out"),
+            ("nproc", c.nproc.is_some_and(|n| n > 1), "one process is"),
+            (
+                "world_size",
+                c.world_size > 1,
+                "one machine is: give --world_size 1 (batch_size counts over all machines)",
+            ),
+        ];
+        match foreseen.into_iter().find(|(_, used, _)| *used) {
+            Some((key, _, available)) => Err(ConfigError::NotInThisVersion { key, value: self.text(key), available }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A run's name becomes a folder: nothing that leads elsewhere.
+fn is_word(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    !text.is_empty() && text.chars().all(plain) && !text.starts_with(['.', '-'])
+}

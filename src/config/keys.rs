@@ -1,0 +1,162 @@
+//! THE table of keys: name, aliases, type, default, meaning. Defaults are the published code's; an unset key (`None`) is filled
+//! by [`resolve`](super::resolve) from what it depends on.
+
+use super::table::{Group, Key, keys};
+use super::value::{Arch, Dist, Family, Head, Init, LrSchedule, Opt, Problem, TaskRot, Value};
+
+keys! {
+    Run {
+        /// sim-clr trains an encoder, eval judges one
+        problem: Problem = Problem::SimClr;
+        /// a label, no more
+        name: String = String::new();
+        /// name of the run's folder, one word; unset: the next number; an existing one is resumed
+        run_id: Option<String> = None;
+        /// put the run under tmp/ in place of runs/
+        tmp: bool = false;
+        /// refuse to resume: an existing checkpoint in the run's folder is an error
+        fresh: bool = false;
+        /// fixes everything that is random; unset or -1: drawn and written down
+        seed: Option<u64> = None;
+        /// how many steps (micro-batches) in all
+        iters: Option<u64> = None;
+        /// steps between log lines and rolling checkpoints
+        log_freq: u64 = 100;
+        /// steps between evaluations
+        eval_freq: u64 = 10_000_000_000_000_000;
+        /// steps between numbered checkpoints
+        save_freq: u64 = 10_000_000_000_000_000;
+        /// how many numbered checkpoints to keep
+        keep_checkpoints: u64 = 5;
+        /// start from this checkpoint's weights (eval_only: judge it)
+        ckpt: String = String::new();
+        /// evaluate, do not train
+        eval_only: bool = false;
+        /// at the end of pre-training: kNN and linear probe, trained and untrained
+        final_eval: bool = false;
+        /// most images of each split that kNN and the linear probe use; unset: all
+        eval_samples: Option<u64> = None;
+    }
+    Data {
+        /// cifar or imagenet: decides stem, recipe of views and image_size
+        data: Family = Family::Cifar;
+        /// the converted dataset; unset: the variable DATA_ROOT (cifar) or IMAGENET_PATH (imagenet)
+        data_path: String = String::new();
+        /// side of a view in pixels; unset: 32 (cifar), 224 (imagenet)
+        image_size: Option<u32> = None;
+        /// images in a batch over all processes; each image is a class of the task
+        batch_size: u64 = 256;
+        /// false: the training views of an evaluation are its test views
+        aug: bool = true;
+    }
+    Network {
+        /// the encoder; linear: the one in encoder_ckpt
+        arch: Arch = Arch::ResNet50;
+        /// how weights start
+        init: Init = Init::Torch;
+        /// batch norm over all processes
+        sync_bn: bool = true;
+    }
+    Optimizer {
+        /// how weights move
+        opt: Opt = Opt::Lars;
+        /// base rate; not rescaled by the batch size
+        lr: f64 = 0.1;
+        /// how the rate runs
+        lr_schedule: LrSchedule = LrSchedule::WarmupAnneal;
+        /// share of iters spent warming up, 0 to 1
+        warmup: f64 = 0.0;
+        /// L2 decay
+        weight_decay | wd: f64 = 1e-4;
+        /// micro-batches per update
+        accu_iter: u64 = 1;
+        /// average the gradients of micro-batches; false: sum them, as published
+        accu_mean: bool = false;
+        /// LARS: leave out downsample.1.weight too, which published runs decay and adapt
+        lars_exclude_all_bn: bool = false;
+    }
+    Views {
+        /// views per image; unset: n_supp + n_query (PN, R2D2, SVM) or 2
+        multiplier: Option<u32> = None;
+        /// smallest share of the image's area that a crop covers
+        scale_lower: f64 = 0.08;
+        /// scale_lower of support views; unset: scale_lower
+        supp_scale_lower: Option<f64> = None;
+        /// scale_lower of query views; unset: scale_lower
+        query_scale_lower: Option<f64> = None;
+        /// strength of the colour jitter, 0 to 2.5
+        color_dist_s: f64 = 1.0;
+        /// color_dist_s of support views; unset: color_dist_s
+        supp_color_dist_s: Option<f64> = None;
+        /// color_dist_s of query views; unset: color_dist_s
+        query_color_dist_s: Option<f64> = None;
+        /// probability that a view is blurred; unset: 0 (cifar), 0.5 (imagenet)
+        blur: Option<f64> = None;
+        /// blur of support views; unset: blur
+        supp_blur: Option<f64> = None;
+        /// blur of query views; unset: blur
+        query_blur: Option<f64> = None;
+        /// probability that a class is turned by a random quarter turn (task augmentation); on if above 0
+        rottlr_p: f64 = -1.0;
+        /// replace: the turned class takes the upright one's place; expand: all four turns are classes
+        task_rot: TaskRot = TaskRot::Replace;
+    }
+    Head {
+        /// the loss
+        head: Head = Head::Contrastive;
+        /// multiplies logits (contrastive, SVM) or divides them (PN, R2D2); unset: 10, 10, 0.2, 0.1
+        temperature: Option<f64> = None;
+        /// support views per class (PN, R2D2, SVM)
+        n_supp: u32 = 1;
+        /// query views per class (PN, R2D2, SVM)
+        n_query: u32 = 1;
+        /// R2D2: lambda
+        reg: f64 = 50.0;
+        /// SVM: tasks that a batch is cut into
+        svm_tasks: u32 = 1;
+        /// query mixing: cutmix and mixup
+        qcm: bool = false;
+        /// weight of the rotation loss; on if above 0
+        rottlr: f64 = -1.0;
+        /// rotation loss: 1 / share of rows that are turned
+        rot_div: u32 = 1;
+        /// rotation loss: its weight decays with half a cosine
+        adpt: bool = false;
+        /// weight of the head's own loss beside rotation or mixing
+        ori_reg: f64 = 1.0;
+        /// weight of the mixing loss
+        mix_reg: f64 = 1.0;
+    }
+    Evaluation {
+        /// the encoder to judge
+        encoder_ckpt: String = String::new();
+        /// images in a test batch
+        test_bs: u64 = 256;
+        /// training views on CIFAR: RandomResizedCrop or RandomCrop, and color_distortion, joined by +
+        augmentation: String = "RandomResizedCrop".to_owned();
+        /// train the encoder too
+        finetune: bool = false;
+        /// embed the data once, in batches of this size; needs aug false; unset or -1: off
+        precompute_emb_bs: Option<u64> = None;
+        /// semi-supervised-eval: percent of the labels, 1 or 10
+        train_size: Option<u32> = None;
+        /// semi-supervised-eval on CIFAR: which labels are drawn
+        data_split_seed: u64 = 42;
+    }
+    Processes {
+        /// threads that decode and augment
+        workers | j: u32 = 4;
+        /// threads of torch's operators; unset: torch decides
+        threads: Option<u32> = None;
+        /// dp: one process; ddp: one per GPU
+        dist: Dist = Dist::Dp;
+        /// processes on this machine; unset: one per GPU with ddp
+        nproc: Option<u32> = None;
+        /// where the processes of ddp meet, HOST:PORT
+        dist_address: String = "127.0.0.1:1234".to_owned();
+        /// this machine's number
+        node_rank: u32 = 0;
+        /// how many machines
+        world_size: u32 = 1;
+    }
+}

@@ -1,0 +1,76 @@
+//! Why a run cannot start or go on.
+
+use std::path::PathBuf;
+
+use super::checkpoint::CheckpointError;
+use super::log::LogError;
+use super::run_dir::RunDirError;
+use crate::config::ConfigError;
+use crate::episode::EpisodeError;
+use crate::eval::EvalError;
+use crate::loader::LoadError;
+use crate::nn::NnError;
+use crate::nn::head::HeadError;
+use crate::optim::OptimError;
+use crate::shard::ShardError;
+
+/// Everything that ends a run, each with the values of the stage it comes from.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum TrainError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Shard(#[from] ShardError),
+    #[error(transparent)]
+    Episode(#[from] EpisodeError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error(transparent)]
+    Network(#[from] NnError),
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    #[error(transparent)]
+    Optimizer(#[from] OptimError),
+    #[error(transparent)]
+    Evaluation(#[from] EvalError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// A key that this problem cannot do without.
+    #[error("{key} is not set: {what}")]
+    Unset { key: &'static str, what: &'static str },
+    /// Held-out images are missing where they are needed.
+    #[error("{dataset} has neither a `test` nor a `val` split: evaluation needs held-out images")]
+    NoTestSplit { dataset: String },
+    /// The run was started on other data.
+    #[error("{path}: this run was trained on data {saved}, this dataset is {now}: give the same dataset, or another --run_id", path = path.display())]
+    OtherData { path: PathBuf, saved: String, now: String },
+    /// A checkpoint that does not say where its run stands.
+    #[error("{path}: no position in the checkpoint: {reason}", path = path.display())]
+    Position { path: PathBuf, reason: serde_json::Error },
+    /// The loss is no number any more.
+    #[error("train_loss is {loss} at iteration {iter}: lower lr, or raise warmup")]
+    Diverged { iter: u64, loss: f64 },
+    /// A checkpoint of a linear evaluation has another layer.
+    #[error("the checkpoint has no `{name}` of shape {shape:?}: it belongs to another evaluation")]
+    LinearLayer { name: &'static str, shape: Vec<i64> },
+}
+
+impl TrainError {
+    /// Whether another command line or config, not another machine or dataset, is what helps.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) => true,
+            Self::Network(NnError::ImageSize { .. }) => true,
+            Self::RunDir(error) => {
+                matches!(error, RunDirError::NotFresh { .. } | RunDirError::OtherConfig { .. } | RunDirError::Config(_))
+            }
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! The records of one run: its folder, log, checkpoints, clock and console, behind one face for the loop.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::{self, Checkpoint, Meta, keep_last, numbered_path, rolling_path};
+use super::log::{Accuracies, RunLog, Summary, TrainLine};
+use super::progress::{Progress, Reporter};
+use super::run_dir::RunDir;
+use super::task::{Forward, Metrics, Task};
+use super::{TrainError, judge};
+use crate::config::{Config, Loaded, Value};
+use crate::episode::EpisodePlan;
+use crate::optim::Optimizer;
+
+/// On a terminal the progress line is renewed this often between log lines.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// Where a run stands: with weights and optimizer state, all that resuming needs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Micro-batches done.
+    pub iter: u64,
+    /// Losses since the last log line, summed.
+    pub loss_sum: f64,
+    /// How many they are.
+    pub loss_count: u64,
+    /// Images trained on.
+    pub images: u64,
+    /// Seconds of training, evaluations left out.
+    pub train_seconds: f64,
+    /// Of them, waiting for data.
+    pub wait_seconds: f64,
+    /// Loss of the last log line.
+    pub train_loss: Option<f64>,
+}
+
+/// Where people read.
+pub struct Console {
+    /// Gets the lines.
+    pub out: Box<dyn Write>,
+    /// Whether a line may be overwritten.
+    pub is_terminal: bool,
+}
+
+/// The records of a run, held by this process.
+pub struct Records {
+    run: RunDir,
+    config: Config,
+    data: String,
+    log: Option<RunLog>,
+    reporter: Reporter<Box<dyn Write>>,
+    refreshes: bool,
+    steps_per_epoch: u64,
+    clock: Clock,
+    shown: Option<(Progress, Instant)>,
+    evaluated: Metrics,
+}
+
+/// Time and images since the last log line.
+struct Clock {
+    since: Instant,
+    images: u64,
+    wait: Duration,
+    /// Waiting time of the loader up to the last log line.
+    wait_before: Duration,
+}
+
+impl Records {
+    /// Takes the run's folder under `logs`. `data` is the dataset's identity.
+    ///
+    /// # Errors
+    /// Where the folder cannot be had, see [`RunDir::open`].
+    pub fn open(loaded: &Loaded, logs: &Path, data: u128, console: Console) -> Result<Self, TrainError> {
+        let mut config = loaded.config.clone();
+        let run = RunDir::open(logs, &loaded.name, &mut config, any_seed())?;
+        let mut records = Self {
+            run,
+            config,
+            data: format!("{data:032x}"),
+            log: None,
+            reporter: Reporter::new(console.out, console.is_terminal),
+            refreshes: console.is_terminal,
+            steps_per_epoch: 1,
+            clock: Clock { since: Instant::now(), images: 0, wait: Duration::ZERO, wait_before: Duration::ZERO },
+            shown: None,
+            evaluated: Metrics::new(),
+        };
+        for note in &loaded.notes {
+            records.say(&format!("note: {note}"));
+        }
+        records.say(&format!("run {}", records.run.path().display()));
+        Ok(records)
+    }
+
+    /// The run's seed: the config's, or the one drawn at its start.
+    pub fn seed(&self) -> u64 {
+        self.config.seed.expect("opening the folder sets it")
+    }
+
+    /// Prints a line. A console that is gone does not end a run.
+    pub fn say(&mut self, line: &str) {
+        let _ = self.reporter.say(line);
+    }
+
+    /// The checkpoint to go on from, verified.
+    ///
+    /// # Errors
+    /// Where it is damaged, or of other data.
+    pub fn newest_checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
+        let Some(path) = self.run.newest_checkpoint() else { return Ok(None) };
+        let checkpoint = Checkpoint::read(path)?;
+        let saved = checkpoint.meta.extra["data"].as_str().unwrap_or_default();
+        if saved != self.data {
+            let (path, saved, now) = (path.to_owned(), saved.to_owned(), self.data.clone());
+            return Err(TrainError::OtherData { path, saved, now });
+        }
+        Ok(Some(checkpoint))
+    }
+
+    /// Where the run of `checkpoint` stands.
+    ///
+    /// # Errors
+    /// Where the checkpoint does not say.
+    pub fn resume(&mut self, checkpoint: &Checkpoint) -> Result<Position, TrainError> {
+        let position: Position = serde_json::from_value(checkpoint.meta.extra["position"].clone())
+            .map_err(|reason| TrainError::Position { path: checkpoint.path.clone(), reason })?;
+        self.say(&format!("resumed at iteration {} from {}", position.iter, checkpoint.path.display()));
+        Ok(position)
+    }
+
+    /// Opens the log at `position` and starts the clock.
+    ///
+    /// # Errors
+    /// Where the log cannot be opened.
+    pub fn begin(&mut self, position: &Position, steps_per_epoch: u64) -> Result<(), TrainError> {
+        let resumed = (position.iter > 0).then_some(position.iter);
+        self.log = Some(RunLog::open(self.run.path(), resumed)?);
+        self.steps_per_epoch = steps_per_epoch;
+        self.clock.since = Instant::now();
+        Ok(())
+    }
+
+    /// Counts one step of `plan`; `wait` is the loader's waiting time so far.
+    pub fn count(&mut self, plan: &EpisodePlan, wait: Duration) {
+        self.clock.images += plan.images() as u64;
+        self.clock.wait = wait.saturating_sub(self.clock.wait_before);
+        if let Some((progress, at)) = &mut self.shown
+            && self.refreshes
+        {
+            progress.iter += 1;
+            if at.elapsed() >= REFRESH {
+                let _ = self.reporter.show(progress);
+                *at = Instant::now();
+            }
+        }
+    }
+
+    /// Writes a training line at `position`, whose sums it takes and resets.
+    ///
+    /// # Errors
+    /// Where the log cannot be written; [`TrainError::Diverged`] after a line whose loss is no number.
+    pub fn train_line(
+        &mut self,
+        position: &mut Position,
+        iters: u64,
+        forward: &Forward,
+        accuracy_name: &str,
+        lr: f64,
+    ) -> Result<(), TrainError> {
+        let (seconds, wait) = (self.clock.since.elapsed().as_secs_f64(), self.clock.wait.as_secs_f64());
+        let loss = forward.loss.double_value(&[]);
+        let images_per_s = self.clock.images as f64 / seconds;
+        let data_wait_share = (wait / seconds).min(1.0);
+        let terms: Vec<_> = forward.terms.iter().map(|(name, term)| (*name, term.double_value(&[]))).collect();
+        let others = [
+            ("train_loss_mean", position.loss_sum / position.loss_count as f64),
+            (accuracy_name, forward.accuracy.double_value(&[])),
+            ("train_epoch", position.iter as f64 / self.steps_per_epoch as f64),
+        ];
+        let line = TrainLine {
+            iter: position.iter,
+            train_loss: loss,
+            lr,
+            images_per_s,
+            data_wait_share,
+            terms: &terms,
+            others: &others,
+        };
+        self.log()?.training(&line)?;
+        let progress = Progress {
+            iter: position.iter,
+            iters,
+            images_per_s,
+            data_wait_share,
+            loss,
+            lr,
+            seconds_per_iter: seconds / position.loss_count as f64,
+        };
+        let _ = self.reporter.show(&progress);
+        self.shown = Some((progress, Instant::now()));
+
+        self.book(position);
+        position.train_loss = Some(loss);
+        (position.loss_sum, position.loss_count) = (0.0, 0);
+        if loss.is_finite() { Ok(()) } else { Err(TrainError::Diverged { iter: position.iter, loss }) }
+    }
+
+    /// Moves the clock's time into `position`.
+    fn book(&mut self, position: &mut Position) {
+        position.images += self.clock.images;
+        position.train_seconds += self.clock.since.elapsed().as_secs_f64();
+        position.wait_seconds += self.clock.wait.as_secs_f64();
+        let wait_before = self.clock.wait_before + self.clock.wait;
+        self.clock = Clock { since: Instant::now(), images: 0, wait: Duration::ZERO, wait_before };
+    }
+
+    /// Runs an evaluation with the clock stopped and logs what it finds.
+    ///
+    /// # Errors
+    /// What the evaluation finds; where the log cannot be written.
+    pub fn evaluation_line(
+        &mut self,
+        iter: u64,
+        evaluate: impl FnOnce() -> Result<Metrics, TrainError>,
+    ) -> Result<(), TrainError> {
+        let start = Instant::now();
+        let metrics = evaluate()?;
+        if !metrics.is_empty() {
+            self.log()?.evaluation(iter, &metrics)?;
+            let numbers: Vec<_> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+            self.say(&format!("iteration {iter}: {}", numbers.join("  ")));
+            self.evaluated = metrics;
+        }
+        self.clock.since += start.elapsed();
+        Ok(())
+    }
+
+    /// Writes the rolling checkpoint, and the numbered one where `numbered`.
+    ///
+    /// # Errors
+    /// Where a file cannot be written.
+    pub fn checkpoint(
+        &mut self,
+        task: &dyn Task,
+        optimizer: &Optimizer,
+        position: &mut Position,
+        numbered: bool,
+    ) -> Result<(), TrainError> {
+        self.book(position);
+        let meta = Meta {
+            iter: position.iter,
+            arch: self.config.arch.show(),
+            head: self.config.head.show(),
+            config_digest: format!("{:032x}", self.config.digest()),
+            seed: self.seed(),
+            extra: serde_json::json!({ "position": position, "data": self.data }),
+        };
+        let (folder, model, state) = (self.run.path(), task.state(), optimizer.state());
+        if numbered {
+            checkpoint::write(&numbered_path(folder, position.iter), &meta, &model, &state)?;
+            keep_last(folder, usize::try_from(self.config.keep_checkpoints).unwrap_or(usize::MAX))?;
+        }
+        checkpoint::write(&rolling_path(folder), &meta, &model, &state)?;
+        Ok(())
+    }
+
+    /// Writes `summary.json` and prints what it says.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn summary(&mut self, position: &Position, accuracies: Option<Accuracies>) -> Result<(), TrainError> {
+        let evaluated = |name: &str| self.evaluated.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+        let seen =
+            Accuracies { knn_top1: evaluated("knn_top1"), linear_top1: evaluated("test_acc"), ..Accuracies::default() };
+        let trained = position.train_seconds > 0.0;
+        let summary = Summary {
+            iter: position.iter,
+            train_loss: position.train_loss,
+            images_per_s: trained.then(|| position.images as f64 / position.train_seconds),
+            data_wait_share: trained.then(|| position.wait_seconds / position.train_seconds),
+            train_seconds: position.train_seconds,
+            accuracies: accuracies.unwrap_or(seen),
+        };
+        summary.write(self.run.path())?;
+        for line in judge::table(&summary.accuracies) {
+            self.say(&line);
+        }
+        let Position { iter, train_seconds, .. } = position;
+        let path = self.run.path().join("summary.json");
+        self.say(&format!("{iter} iterations, {train_seconds:.0} s of training; {}", path.display()));
+        Ok(())
+    }
+
+    fn log(&mut self) -> Result<&mut RunLog, TrainError> {
+        if self.log.is_none() {
+            self.log = Some(RunLog::open(self.run.path(), Some(u64::MAX))?);
+        }
+        Ok(self.log.as_mut().expect("opened above"))
+    }
+}
+
+/// A seed for a run that names none; written into its config.
+fn any_seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    // The standard library's own source of keys; 32 bits are enough and easy to type.
+    RandomState::new().hash_one(0) & 0xffff_ffff
+}

@@ -1,0 +1,310 @@
+//! From a config to a run: opens the data, builds the task, resumes, trains, judges.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tch::{Device, Kind};
+
+use super::checkpoint::Checkpoint;
+use super::judge::judge;
+use super::linear_eval::LinearEvaluation;
+use super::pretrain::Pretraining;
+use super::task::Task;
+use super::{Console, Position, Records, Rhythm, TrainError, train};
+use crate::augment::ViewSpec;
+use crate::config::{self, Config, Loaded, Problem};
+use crate::device;
+use crate::episode::{EpisodeSpec, Order, Planner, RowLayout};
+use crate::eval::embed::EmbedSpec;
+use crate::loader::{LoaderOptions, load_views};
+use crate::nn::head::Shots;
+use crate::nn::{Arch, Encoder, EncoderSpec, Head, InitStyle, Stem};
+use crate::optim::schedule::Shape;
+use crate::optim::{Adam, Lars, Optimizer, Rule, Schedule, Sgd};
+use crate::shard::ShardSet;
+
+/// Momentum of `sgd`, as published.
+const SGD_MOMENTUM: f64 = 0.9;
+/// Filters of the Conv-4 blocks, the few-shot standard's small variant.
+const CONV4_FILTERS: u32 = 32;
+
+/// Runs what `loaded` asks for; the run's folder goes under `logs`. Setting `stop` ends it after a checkpoint.
+///
+/// # Errors
+/// Everything that keeps the run from starting or going on.
+pub fn run(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
+    if let Some(threads) = loaded.config.threads {
+        tch::set_num_threads(threads as i32);
+    }
+    match loaded.config.problem {
+        Problem::SimClr => pretrain(loaded, console, logs, stop),
+        _ => evaluate(loaded, console, logs, stop),
+    }
+}
+
+/// The splits of the dataset.
+struct Data {
+    train: Arc<ShardSet>,
+    test: Option<Arc<ShardSet>>,
+}
+
+impl Data {
+    fn open(config: &Config) -> Result<Self, TrainError> {
+        let folder = config.data_folder()?;
+        let train = Arc::new(ShardSet::open_split(&folder, "train")?);
+        let held_out = ["test", "val"].into_iter().find(|split| folder.join(split).is_dir());
+        let test = held_out.map(|split| ShardSet::open_split(&folder, split)).transpose()?;
+        Ok(Self { train, test: test.map(Arc::new) })
+    }
+}
+
+fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
+    let config = &loaded.config;
+    let data = Data::open(config)?;
+    let mut records = Records::open(loaded, logs, data.train.identity(), console)?;
+    let seed = records.seed();
+    let device = device::best();
+    let view = ViewSpec::bicubic(config.image_size());
+
+    let head = head(config);
+    let episodes = episodes(config, seed);
+    head.check(RowLayout::new(episodes.batch as usize, episodes.views.len()))?;
+    let spec = encoder_spec(config, arch(config.arch));
+    spec.arch.check_image_size(view.size)?;
+    let fresh = || Encoder::new(spec, Kind::Float, device, seed, init(config));
+    let planner = Planner::new(episodes.clone(), data.train.len())?;
+
+    let task = Pretraining {
+        encoder: fresh(),
+        head,
+        episodes,
+        embed: embed_spec(config, seed, device)?,
+        loader: loader_options(config),
+        device,
+        train: data.train.clone(),
+        test: data.test.clone(),
+    };
+    let mut optimizer = Optimizer::new(rule(config), task.encoder.weights().trained());
+    let position = start(&mut records, &task, &mut optimizer, config)?;
+
+    records.say(&format!(
+        "{}; batches of {} images, {} views each",
+        config.logit_scale(),
+        config.batch_size,
+        config.views()
+    ));
+    records.say(&describe(&task.encoder, &data, device));
+    let position = go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, stop)?;
+
+    let ended = Some(position.iter) == config.iters;
+    let judgement = match (&data.test, config.final_eval && ended) {
+        (Some(test), true) => {
+            records.say("final evaluation: trained encoder, untrained encoder, raw pixels");
+            Some(judge(&task.encoder, &fresh(), &data.train, test, &task.embed)?)
+        }
+        (None, true) => return Err(no_test(config)),
+        _ => None,
+    };
+    records.summary(&position, judgement)
+}
+
+fn evaluate(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
+    let config = &loaded.config;
+    let data = Data::open(config)?;
+    let test = data.test.clone().ok_or_else(|| no_test(config))?;
+    let mut records = Records::open(loaded, logs, data.train.identity(), console)?;
+    let (seed, device) = (records.seed(), device::best());
+    let view = ViewSpec::bicubic(config.image_size());
+    let policies = config.eval_policies()?;
+
+    let encoder = frozen_encoder(config, seed, device)?;
+    let (weight, bias) =
+        LinearEvaluation::zero_layer(data.train.classes().len() as i64, encoder.spec().arch.features(), device);
+    let batch =
+        |images: u64, key| u32::try_from(images).map_err(|_| TrainError::Unset { key, what: "it is too large" });
+    let test_episodes = EpisodeSpec::in_order(batch(config.test_bs, "test_bs")?, policies.test, view);
+    let task = LinearEvaluation {
+        encoder,
+        weight,
+        bias,
+        view,
+        test_planner: Planner::new(test_episodes, test.len())?,
+        test,
+        loader: loader_options(config),
+        device,
+    };
+    let parameters = LinearEvaluation::NAMES.iter().zip([&task.weight, &task.bias]);
+    let parameters = parameters.map(|(name, tensor)| (name.to_string(), tensor.shallow_clone())).collect();
+    let mut optimizer = Optimizer::new(rule(config), parameters);
+    let position = start(&mut records, &task, &mut optimizer, config)?;
+
+    let episodes = EpisodeSpec {
+        seed,
+        batch: batch(config.batch_size.min(data.train.len()), "batch_size")?,
+        order: Order::ShuffledToTheEnd { seed },
+        ..EpisodeSpec::in_order(1, policies.train, view)
+    };
+    let planner = Planner::new(episodes, data.train.len())?;
+    records.say(&describe(&task.encoder, &data, device));
+    let position = go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, stop)?;
+    records.summary(&position, None)
+}
+
+/// Takes over the newest checkpoint of the run, or the weights of `--ckpt`, where there is one.
+fn start(
+    records: &mut Records,
+    task: &dyn Task,
+    optimizer: &mut Optimizer,
+    config: &Config,
+) -> Result<Position, TrainError> {
+    if let Some(checkpoint) = records.newest_checkpoint()? {
+        task.load(&checkpoint.model)?;
+        optimizer.load_state(&checkpoint.optimizer)?;
+        return records.resume(&checkpoint);
+    }
+    if !config.ckpt.is_empty() {
+        task.load(&Checkpoint::read(Path::new(&config.ckpt))?.model)?;
+    }
+    Ok(Position::default())
+}
+
+/// Trains from `position` to the end, unless the config only evaluates.
+#[allow(clippy::too_many_arguments)]
+fn go(
+    records: &mut Records,
+    task: &dyn Task,
+    optimizer: &mut Optimizer,
+    planner: Planner,
+    data: &Arc<ShardSet>,
+    position: Position,
+    config: &Config,
+    stop: &AtomicBool,
+) -> Result<Position, TrainError> {
+    if config.eval_only {
+        records.evaluation_line(position.iter, || task.evaluate())?;
+        return Ok(position);
+    }
+    let iters = config.iters.ok_or(TrainError::Unset { key: "iters", what: "say how many steps to train" })?;
+    let rhythm = Rhythm {
+        schedule: Schedule { shape: shape(config), base_lr: config.lr, iters, warmup: config.warmup },
+        iters,
+        accu_iter: config.accu_iter,
+        accu_mean: config.accu_mean,
+        log_freq: config.log_freq,
+        eval_freq: config.eval_freq,
+        save_freq: config.save_freq,
+    };
+    let steps_per_epoch = planner.steps_per_epoch();
+    records.begin(&position, steps_per_epoch)?;
+    let loader = load_views(data.clone(), planner, loader_options(config), position.iter..iters)?;
+    train(task, optimizer, loader, &rhythm, records, position, stop)
+}
+
+fn episodes(config: &Config, seed: u64) -> EpisodeSpec {
+    let policies = config.view_policies();
+    let views = (0..config.views()).map(|view| if view < config.n_supp { policies.support } else { policies.query });
+    EpisodeSpec {
+        seed,
+        batch: u32::try_from(config.batch_size).unwrap_or(u32::MAX),
+        order: Order::Shuffled { seed },
+        views: views.collect(),
+        task: config.task_policy(),
+        view: ViewSpec::bicubic(config.image_size()),
+        rank: (0, 1),
+    }
+}
+
+fn embed_spec(config: &Config, seed: u64, device: Device) -> Result<EmbedSpec, TrainError> {
+    Ok(EmbedSpec {
+        policy: config.eval_policies()?.test,
+        view: ViewSpec::bicubic(config.image_size()),
+        batch: u32::try_from(config.test_bs).unwrap_or(u32::MAX),
+        samples: config.eval_samples.unwrap_or(0),
+        seed,
+        loader: loader_options(config),
+        device,
+    })
+}
+
+fn loader_options(config: &Config) -> LoaderOptions {
+    LoaderOptions { workers: config.workers as usize, ..LoaderOptions::default() }
+}
+
+fn arch(arch: config::Arch) -> Arch {
+    match arch {
+        config::Arch::ResNet18 => Arch::ResNet18,
+        config::Arch::ResNet50 | config::Arch::Linear => Arch::ResNet50,
+        config::Arch::Conv4 => Arch::Conv4 { filters: CONV4_FILTERS },
+    }
+}
+
+fn encoder_spec(config: &Config, arch: Arch) -> EncoderSpec {
+    EncoderSpec { arch, stem: if config.has_small_stem() { Stem::Cifar } else { Stem::ImageNet } }
+}
+
+fn init(config: &Config) -> InitStyle {
+    match config.init {
+        config::Init::Torch => InitStyle::Torch,
+        config::Init::Tf => InitStyle::Tf,
+    }
+}
+
+fn head(config: &Config) -> Head {
+    let temperature = config.temperature();
+    match config.head {
+        config::Head::Pn => Head::Proto {
+            temperature,
+            shots: Shots { n_supp: config.n_supp as usize, n_query: config.n_query as usize },
+        },
+        // `config::check` let no other head pass.
+        _ => Head::Contrastive { temperature },
+    }
+}
+
+fn rule(config: &Config) -> Rule {
+    let weight_decay = config.weight_decay;
+    match config.opt {
+        config::Opt::Sgd => Rule::Sgd(Sgd { momentum: SGD_MOMENTUM, weight_decay }),
+        config::Opt::Adam => Rule::Adam(Adam { weight_decay }),
+        config::Opt::Lars => {
+            Rule::Lars(Lars { exclude_all_bn: config.lars_exclude_all_bn, ..Lars::published(weight_decay) })
+        }
+    }
+}
+
+fn shape(config: &Config) -> Shape {
+    match config.lr_schedule {
+        config::LrSchedule::WarmupAnneal => Shape::WarmupAnneal,
+        config::LrSchedule::Linear => Shape::Linear,
+        config::LrSchedule::Const => Shape::Const,
+        config::LrSchedule::Step => Shape::Step,
+    }
+}
+
+/// The encoder of `encoder_ckpt`, or a random one where none is named.
+fn frozen_encoder(config: &Config, seed: u64, device: Device) -> Result<Encoder, TrainError> {
+    if config.encoder_ckpt.is_empty() {
+        let spec = encoder_spec(config, arch(config.random_arch()));
+        return Ok(Encoder::new(spec, Kind::Float, device, seed, init(config)));
+    }
+    let checkpoint = Checkpoint::read(Path::new(&config.encoder_ckpt))?;
+    let encoder = Encoder::blank(encoder_spec(config, arch(checkpoint.arch()?)), Kind::Float, device);
+    encoder.weights().load(&checkpoint.model)?;
+    Ok(encoder)
+}
+
+fn describe(encoder: &Encoder, data: &Data, device: Device) -> String {
+    let scalars: usize = encoder.weights().trained().iter().map(|(_, tensor)| tensor.numel()).sum();
+    let held_out = data.test.as_ref().map_or("no held-out images".into(), |test| format!("{} held out", test.len()));
+    format!(
+        "{} with {:.2} M trained parameters on {device:?}; {} training images, {held_out}",
+        encoder.spec().arch.name(),
+        scalars as f64 / 1e6,
+        data.train.len()
+    )
+}
+
+fn no_test(config: &Config) -> TrainError {
+    TrainError::NoTestSplit { dataset: config.data_path.clone() }
+}

@@ -1,0 +1,45 @@
+//! What the loop needs of a thing to train.
+
+use std::collections::HashMap;
+
+use tch::Tensor;
+
+use super::TrainError;
+use crate::loader::Batch;
+
+/// Named numbers of a log line.
+pub type Metrics = Vec<(String, f64)>;
+
+/// One forward pass.
+pub struct Forward {
+    /// What is minimised: a scalar with gradients.
+    pub loss: Tensor,
+    /// Share of rows that were recognised: a scalar.
+    pub accuracy: Tensor,
+    /// The loss's terms by name, scalars without gradients.
+    pub terms: Vec<(&'static str, Tensor)>,
+}
+
+/// Something that batches train.
+pub trait Task {
+    /// Loss of `batch`, in training mode.
+    fn forward(&self, batch: &Batch) -> Forward;
+
+    /// The published name of the training accuracy.
+    fn accuracy_name(&self) -> &'static str;
+
+    /// A full test pass: `test_*`, `knn_*` and `linear_*` metrics.
+    ///
+    /// # Errors
+    /// What the loader finds.
+    fn evaluate(&self) -> Result<Metrics, TrainError>;
+
+    /// Every tensor of a checkpoint, by name.
+    fn state(&self) -> Vec<(String, Tensor)>;
+
+    /// Goes on from a [`state`](Self::state).
+    ///
+    /// # Errors
+    /// Where the state is of another architecture.
+    fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), TrainError>;
+}

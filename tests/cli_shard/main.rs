@@ -1,0 +1,15 @@
+//! `metacl-shard` as its users meet it: the built program, its files, its messages, its exit codes.
+//!
+//! - [`sources`]: every format comes back as it went in, in the promised order. [`refusals`]: what is refused or left out, and how.
+//! - [`reading`]: inspect, stats, verify, extract. [`generated`]: the synthetic set. [`real`]: real data, where there is some.
+//! - [`make`]: tiny images, tars and pickles.
+
+// A fixture that fails is a failed test; `unwrap` says where.
+#![allow(clippy::unwrap_used)]
+
+mod generated;
+mod make;
+mod reading;
+mod real;
+mod refusals;
+mod sources;
