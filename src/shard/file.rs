@@ -66,6 +66,11 @@ impl ShardFile {
         self.header.samples
     }
 
+    /// Index, within the split, of the first sample.
+    pub fn first(&self) -> u64 {
+        self.header.first
+    }
+
     /// Bytes of the file.
     pub fn bytes(&self) -> u64 {
         self.header.file_length
