@@ -1,6 +1,7 @@
 //! What is written is read back, and nothing else passes for it: not a file that is cut, flipped, swapped, doubled or missing.
 //!
 //! Forged files, one for each rule of the format, are in `src/shard/tests`; the writer's own promises in `shard_writer.rs`.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "shard_support/mod.rs"]
 mod support;

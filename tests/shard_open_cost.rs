@@ -1,6 +1,7 @@
 //! Opening a set reserves no memory for its samples, however many there are.
 //!
 //! Alone in its file: it counts what the whole process allocates.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! Nothing half-written gets a final name, nothing is overwritten, nothing is left behind.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "shard_support/mod.rs"]
 mod support;

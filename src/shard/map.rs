@@ -35,7 +35,8 @@ impl Map {
     }
 
     /// A record that lies in the file, which the kernel begins to read whole: under `Advice::Random` each of its memory pages would
-    /// be a read of its own.
+    /// be a read of its own. Records of 110 kB in random order, cold: 2.6 ms each without, 0.4 ms with; warm: no difference (2 cores of an
+    /// EPYC, virtual disk).
     pub(super) fn record(&self, offset: u64, length: u32) -> &[u8] {
         let (start, length) = (offset as usize, length as usize);
         #[cfg(unix)]
