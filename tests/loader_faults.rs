@@ -2,6 +2,8 @@
 //!
 //! The producer here writes (step, row) into every row, and fails, panics or dawdles on demand.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! A batch is a function of data, spec and step: threads, slots, ranks and where the run started cannot change a byte.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 //!
 //! A failure here means that the same seed no longer gives the same run: undo the change, or append a new slot instead.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use metacl::augment::{TaskPolicy, ViewPolicy, ViewSpec, recipe};
 use metacl::episode::{EpisodeError, EpisodePlan, EpisodeSpec, Order, Planner, SampleMeta};
 use metacl::image::Size;

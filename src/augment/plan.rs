@@ -93,7 +93,7 @@ impl ViewPlan {
 
     /// Mirrors left to right.
     pub fn with_mirror(mut self, mirror: bool) -> Self {
-        self.flags = self.flags & !MIRROR | u32::from(mirror) * MIRROR;
+        self.flags = self.flags & !MIRROR | (u32::from(mirror) * MIRROR);
         self
     }
 
@@ -105,7 +105,7 @@ impl ViewPlan {
 
     /// Makes the view gray after the colour operations.
     pub fn with_gray(mut self, gray: bool) -> Self {
-        self.flags = self.flags & !GRAY | u32::from(gray) * GRAY;
+        self.flags = self.flags & !GRAY | (u32::from(gray) * GRAY);
         self
     }
 

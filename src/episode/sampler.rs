@@ -40,7 +40,7 @@ impl Sampler {
     /// Batches of `batch` out of `samples` (at most 2^32), both at least 1; `None` where no batch can be filled.
     pub fn new(samples: u64, batch: u64, order: Order) -> Option<Self> {
         let fits = samples >= batch || !matches!(order, Order::Shuffled { .. });
-        (samples >= 1 && samples <= 1 << 32 && batch >= 1 && fits).then_some(Self { samples, batch, order })
+        ((1..=1 << 32).contains(&samples) && batch >= 1 && fits).then_some(Self { samples, batch, order })
     }
 
     /// Batches in one epoch.

@@ -69,7 +69,7 @@ mod tests {
         for workers in [1, 3, 8] {
             let mut seen = Vec::new();
             let slow_first = |_: &mut (), index: u64| {
-                std::thread::sleep(std::time::Duration::from_micros(if index % 7 == 0 { 500 } else { 0 }));
+                std::thread::sleep(std::time::Duration::from_micros(if index.is_multiple_of(7) { 500 } else { 0 }));
                 index * index
             };
             ordered(
