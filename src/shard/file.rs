@@ -1,23 +1,26 @@
 //! One open shard file: mapped, its index checked page by page at first touch.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use memmap2::Mmap;
+use rayon::prelude::*;
 
-use super::error::ShardError;
-use super::format::{self, Block, ENTRY, Entry, HEADER, Header, Meta, PAGE};
-use super::{Codec, SampleInfo, Verify, check, map};
+use super::check::{self, Flaw};
+use super::error::{Fault, Refusal, Section, ShardError};
+use super::format::{self, Block, ENTRY, Entry, Footer, HEADER, Header, Meta, PAGE};
+use super::map::Map;
+use super::{Codec, SampleInfo, Verify};
 use crate::image::Size;
 
 /// A shard file whose header, footer, metadata and page table hold.
 pub struct ShardFile {
     path: PathBuf,
-    map: Mmap,
+    map: Map,
     header: Header,
-    identity: u128,
-    table_offset: u64,
-    meta: Meta,
+    footer: Footer,
+    /// One for all files of a split.
+    meta: Arc<Meta>,
     checked_pages: Bits,
     /// Records whose checksum held, under `Verify::First`; empty otherwise.
     checked_records: Bits,
@@ -25,17 +28,23 @@ pub struct ShardFile {
 }
 
 impl ShardFile {
-    pub(super) fn open(path: &Path) -> Result<Self, ShardError> {
-        let map = map::map(path)?;
-        let check::Opened { header, footer, meta } = check::open(path, &map)?;
-        let pages = pages(&header);
+    /// Opens `path`. Where its metadata section is that of `sibling`, its metadata is not read again but shared.
+    pub(super) fn open(path: &Path, sibling: Option<&ShardFile>) -> Result<Self, ShardError> {
+        let map = Map::open(path)?;
+        let (header, footer) = check::open(&map).map_err(|flaw| flaw.of(path, 0))?;
+        let section = map.block(&footer.meta);
+        let meta = match sibling.filter(|sibling| sibling.map.block(&sibling.footer.meta) == section) {
+            Some(sibling) => Arc::clone(&sibling.meta),
+            None => Arc::new(
+                check::check_metadata(section, footer.meta.offset).map_err(|flaw| flaw.of(path, header.first))?,
+            ),
+        };
         Ok(Self {
             path: path.to_owned(),
             header,
-            identity: footer.identity,
-            table_offset: footer.table.offset,
+            footer,
             meta,
-            checked_pages: Bits::new(pages),
+            checked_pages: Bits::new(check::pages(&header)),
             checked_records: Bits::new(0),
             verify: Verify::Always,
             map,
@@ -57,6 +66,11 @@ impl ShardFile {
         self.header.samples
     }
 
+    /// Index, within the split, of the first sample.
+    pub fn first(&self) -> u64 {
+        self.header.first
+    }
+
     /// Bytes of the file.
     pub fn bytes(&self) -> u64 {
         self.header.file_length
@@ -64,25 +78,33 @@ impl ShardFile {
 
     /// Digest of the file: the same bytes, the same identity.
     pub fn identity(&self) -> u128 {
-        self.identity
+        self.footer.identity
     }
 
     /// Number of index pages.
     pub(super) fn pages(&self) -> u64 {
-        pages(&self.header)
+        check::pages(&self.header)
     }
 
     pub(super) fn header(&self) -> &Header {
         &self.header
     }
 
-    pub(super) fn meta(&self) -> &Meta {
+    pub(super) fn meta(&self) -> &Arc<Meta> {
         &self.meta
+    }
+
+    pub(super) fn metadata_offset(&self) -> u64 {
+        self.footer.meta.offset
+    }
+
+    pub(super) fn fault(&self, flaw: Flaw) -> Fault {
+        flaw.of(&self.path, self.header.first)
     }
 
     /// The page table's entry `number`.
     fn page(&self, number: u64) -> Block {
-        Block::parse(&self.map[self.table_offset as usize + number as usize * PAGE..][..PAGE])
+        Block::parse(&self.map[self.footer.table.offset as usize + number as usize * PAGE..][..PAGE])
     }
 
     /// Where the records of page `number` begin: behind the page before.
@@ -92,13 +114,19 @@ impl ShardFile {
     }
 
     /// Checks index page `number`, once.
-    pub(super) fn touch(&self, number: u64) -> Result<(), ShardError> {
-        if !self.checked_pages.get(number) {
-            let entries = check::entries_of(&self.header, number);
-            let classes = self.meta.classes.len();
-            check::page(&self.path, &self.map, &self.page(number), self.records_of(number), entries, classes)?;
-            self.checked_pages.set(number);
+    fn touch(&self, number: u64) -> Result<(), Fault> {
+        if self.checked_pages.get(number) {
+            return Ok(());
         }
+        let expected = check::Expected {
+            page: self.page(number),
+            records: self.records_of(number),
+            first: number * u64::from(self.header.page_entries),
+            entries: check::entries_of(&self.header, number),
+            classes: self.meta.classes.len() as u64,
+        };
+        check::check_page(&self.map, &expected).map_err(|flaw| self.fault(flaw))?;
+        self.checked_pages.set(number);
         Ok(())
     }
 
@@ -153,57 +181,48 @@ impl ShardFile {
     }
 
     fn bytes_of(&self, entry: &Entry) -> &[u8] {
-        &self.map[entry.offset as usize..][..entry.length as usize]
+        self.map.record(entry.offset, entry.length)
     }
 
-    fn check_record(&self, sample: u64, entry: &Entry, record: &[u8]) -> Result<(), ShardError> {
-        let found = format::checksum(record);
-        if found == entry.checksum {
+    fn check_record(&self, sample: u64, entry: &Entry, record: &[u8]) -> Result<(), Fault> {
+        let (stated, found) = (entry.checksum, format::checksum(record));
+        if found == stated {
             return Ok(());
         }
-        Err(ShardError::Record {
-            path: self.path.clone(),
-            sample: self.header.first + sample,
-            offset: entry.offset,
-            length: entry.length.into(),
-            found,
-            stated: entry.checksum,
-        })
+        let refusal = Refusal::Checksum { section: Section::Record, stated, found };
+        Err(self.fault(Flaw { sample: Some(sample), offset: entry.offset, refusal }))
     }
 
-    /// Every fault of page `number`: the page itself, or its records and their padding.
-    pub(super) fn faults(&self, number: u64) -> Vec<ShardError> {
+    /// Every fault of page `number`: the page itself, or its records and their padding. Where a page does not hold, it is not known
+    /// where its records lie.
+    pub(super) fn faults(&self, number: u64) -> Vec<Fault> {
         if let Err(fault) = self.touch(number) {
             return vec![fault];
         }
-        let (mut faults, page) = (Vec::new(), self.page(number));
-        for place in 0..check::entries_of(&self.header, number) {
-            let entry = self.entry_at(&page, place);
-            let sample = number * u64::from(self.header.page_entries) + place;
-            faults.extend(self.check_record(sample, &entry, self.bytes_of(&entry)).err());
-            faults.extend(self.padding(entry.offset + u64::from(entry.length)));
-        }
+        let page = self.page(number);
+        let records = (0..check::entries_of(&self.header, number)).into_par_iter().flat_map_iter(|place| {
+            let (sample, entry) = (number * u64::from(self.header.page_entries) + place, self.entry_at(&page, place));
+            let record = self.check_record(sample, &entry, self.bytes_of(&entry)).err();
+            record.into_iter().chain(self.padding(entry.offset + u64::from(entry.length)))
+        });
+        let mut faults: Vec<_> = records.collect();
         faults.extend(self.padding(page.offset + page.length));
         faults
     }
 
     /// A byte between `end` and the next multiple of the alignment that is not zero.
-    fn padding(&self, end: u64) -> Option<ShardError> {
+    fn padding(&self, end: u64) -> Option<Fault> {
         let until = format::align(end).expect("checked with the page");
         let at = (end..until).find(|&at| self.map[at as usize] != 0)?;
-        let value = self.map[at as usize].into();
-        Some(ShardError::Field { path: self.path.clone(), offset: at, field: "padding", value })
+        Some(self.fault(Flaw::new(at, Refusal::NotZero { found: self.map[at as usize] })))
     }
-}
-
-fn pages(header: &Header) -> u64 {
-    header.samples.div_ceil(header.page_entries.into())
 }
 
 /// A set of small numbers that threads may add to.
 struct Bits(Box<[AtomicU64]>);
 
 impl Bits {
+    // Relaxed: a bit says that bytes which never change were found sound; nothing is published through it.
     fn new(count: u64) -> Self {
         Self((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
     }

@@ -18,6 +18,10 @@ pub(super) const FOOTER: usize = 80;
 pub(super) const ENTRY: usize = 40;
 /// Bytes of a page table entry.
 pub(super) const PAGE: usize = 24;
+/// Most files of a split: the digits of their names.
+pub(super) const MAX_PARTS: u32 = 100_000;
+/// Most bytes of a name.
+pub(super) const MAX_NAME: u64 = 4096;
 /// Records start at multiples of this.
 pub(super) const ALIGN: u64 = 8;
 
@@ -30,7 +34,7 @@ pub(super) fn align(at: u64) -> Option<u64> {
     at.checked_next_multiple_of(ALIGN)
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
@@ -138,14 +142,18 @@ impl Footer {
         out
     }
 
-    /// Of [`FOOTER`] bytes; `None` where magic or checksum are wrong.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let whole = bytes[72..80] == MAGIC && u64_at(bytes, 64) == checksum(&bytes[..64]);
-        whole.then(|| Self {
+    /// Of [`FOOTER`] bytes.
+    pub(super) fn parse(bytes: &[u8]) -> Self {
+        Self {
             meta: Block::parse(&bytes[0..24]),
             table: Block::parse(&bytes[24..48]),
             identity: u128::from_le_bytes(bytes[48..64].try_into().expect("sixteen bytes")),
-        })
+        }
+    }
+
+    /// The stored checksum of [`FOOTER`] bytes, and the bytes that it covers.
+    pub(super) fn checksum(bytes: &[u8]) -> (u64, &[u8]) {
+        (u64_at(bytes, 64), &bytes[..64])
     }
 }
 
@@ -219,30 +227,5 @@ impl Meta {
             put(&mut out, value)?;
         }
         Some(out)
-    }
-
-    /// `None` unless `bytes` are exactly what [`encode`](Self::encode) gives. Nothing is allocated for a count alone.
-    pub(super) fn parse(mut bytes: &[u8]) -> Option<Self> {
-        fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-            let (head, rest) = bytes.split_at_checked(length)?;
-            *bytes = rest;
-            Some(head)
-        }
-        fn count(bytes: &mut &[u8]) -> Option<u32> {
-            Some(u32_at(take(bytes, 4)?, 0))
-        }
-        fn text(bytes: &mut &[u8]) -> Option<String> {
-            let length = count(bytes)? as usize;
-            String::from_utf8(take(bytes, length)?.to_vec()).ok()
-        }
-        let mut meta = Self::default();
-        for _ in 0..count(&mut bytes)? {
-            meta.classes.push(text(&mut bytes)?);
-        }
-        for _ in 0..count(&mut bytes)? {
-            let key = text(&mut bytes)?;
-            meta.pairs.insert(key, text(&mut bytes)?);
-        }
-        bytes.is_empty().then_some(meta)
     }
 }

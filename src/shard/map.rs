@@ -1,20 +1,56 @@
 //! Mapping a file: the crate's file-backed `unsafe`.
 
 use std::fs::File;
+use std::ops::Deref;
 use std::path::Path;
 
-use memmap2::{Advice, Mmap};
+use memmap2::Mmap;
 
 use super::error::ShardError;
+use super::format::Block;
 
-/// Maps `path` for reading in random order.
-pub(super) fn map(path: &Path) -> Result<Mmap, ShardError> {
-    let io = |doing| move |source| ShardError::Io { path: path.to_owned(), doing, source };
-    let file = File::open(path).map_err(io("open"))?;
-    // SAFETY: shard files are not changed after they got their final name (`format.md`, "Assumptions about the medium"); the bytes are read
-    // as bytes only, and every use is behind a checksum.
-    let map = unsafe { Mmap::map(&file) }.map_err(io("map"))?;
-    // Without the advice the kernel reads ahead around every record, which is wasted where the order is random.
-    let _ = map.advise(Advice::Random);
-    Ok(map)
+/// Records longer than this are asked for before they are read; shorter ones lie on a page or two.
+const READ_AHEAD: u32 = 4096;
+
+/// The bytes of a file.
+pub(super) struct Map(Mmap);
+
+impl Map {
+    /// Maps `path` for reading in random order.
+    pub(super) fn open(path: &Path) -> Result<Self, ShardError> {
+        let io = |doing| move |source| ShardError::Io { path: path.to_owned(), doing, source };
+        let file = File::open(path).map_err(io("open"))?;
+        // SAFETY: shard files are not changed after they got their final name (`format.md`, "Assumptions about the medium"), and
+        // a writer does not write to its own file while it reads it back; the bytes are read as bytes only.
+        let map = unsafe { Mmap::map(&file) }.map_err(io("map"))?;
+        // Without the advice the kernel reads ahead around every record, which is wasted where the order is random.
+        #[cfg(unix)]
+        let _ = map.advise(memmap2::Advice::Random);
+        Ok(Self(map))
+    }
+
+    /// A block that lies in the file.
+    pub(super) fn block(&self, block: &Block) -> &[u8] {
+        &self[block.offset as usize..][..block.length as usize]
+    }
+
+    /// A record that lies in the file, which the kernel begins to read whole: under `Advice::Random` each of its memory pages would
+    /// be a read of its own. Records of 110 kB in random order, cold: 2.6 ms each without, 0.4 ms with; warm: no difference (2 cores of an
+    /// EPYC, virtual disk).
+    pub(super) fn record(&self, offset: u64, length: u32) -> &[u8] {
+        let (start, length) = (offset as usize, length as usize);
+        #[cfg(unix)]
+        if length > READ_AHEAD as usize {
+            let _ = self.0.advise_range(memmap2::Advice::WillNeed, start, length);
+        }
+        &self[start..][..length]
+    }
+}
+
+impl Deref for Map {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
 }

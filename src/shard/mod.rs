@@ -2,7 +2,8 @@
 //!
 //! The format is described in [`format.md`](self#the-format), included below.
 //!
-//! - `set`: [`ShardSet`], the only public face for reading. `file`: one file, its index checked page by page at first touch.
+//! - `set`: [`ShardSet`], the only public face for reading. `parts`: which files make a split. `file`: one file, its index checked
+//!   page by page at first touch.
 //! - `check`: bytes to a trusted index; the only place that refuses. `format`: the bytes, field by field. `map`: mapping; the `unsafe`.
 //! - `write`: [`SplitWriter`]. `verify`: every fault of some files.
 //! - [`ingest`]: sources of datasets for `metacl-shard`.
@@ -18,11 +19,14 @@ mod file;
 mod format;
 pub mod ingest;
 mod map;
+mod parts;
 mod set;
+#[cfg(test)]
+mod tests;
 mod verify;
 mod write;
 
-pub use error::ShardError;
+pub use error::{Fault, Refusal, Section, ShardError};
 pub use file::ShardFile;
 pub use set::ShardSet;
 pub use verify::verify_files;

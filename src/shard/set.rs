@@ -1,13 +1,13 @@
 //! Many files as one index space.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use xxhash_rust::xxh3::Xxh3;
 
 use super::error::ShardError;
 use super::file::ShardFile;
-use super::{EXTENSION, MAX_SAMPLES, SampleInfo, Verify};
+use super::{SampleInfo, Verify, parts};
 
 /// A split of a dataset: samples `0..len`, over one or many files. Shared freely between threads.
 pub struct ShardSet {
@@ -24,24 +24,19 @@ impl ShardSet {
     /// What `format.md` lists under "opening".
     pub fn open(path: &Path) -> Result<Self, ShardError> {
         let whole_split = path.is_dir();
-        let paths = if whole_split { shard_paths(path)? } else { vec![path.to_owned()] };
-        let files = paths.iter().map(|path| ShardFile::open(path)).collect::<Result<Vec<_>, _>>()?;
-        if whole_split {
-            check_parts(path, &files)?;
+        let paths = if whole_split { parts::list(path)? } else { vec![path.to_owned()] };
+        let mut files: Vec<ShardFile> = Vec::with_capacity(paths.len());
+        for path in &paths {
+            files.push(ShardFile::open(path, files.first())?);
         }
-        let mut samples = 0u64;
+        if whole_split {
+            parts::check(path, &files)?;
+        }
+        let mut samples = 0;
         let mut firsts = Vec::with_capacity(files.len());
         for file in &files {
             firsts.push(samples);
-            samples = samples.saturating_add(file.samples());
-        }
-        if samples > MAX_SAMPLES {
-            return Err(ShardError::Unstorable {
-                name: path.display().to_string(),
-                what: "number of samples",
-                value: samples,
-                limit: MAX_SAMPLES,
-            });
+            samples += file.samples(); // at most 2^32, as the files' `total`
         }
         Ok(Self { files, firsts, samples })
     }
@@ -51,7 +46,7 @@ impl ShardSet {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_split(dataset: &Path, split: &str) -> Result<Self, ShardError> {
-        let is_split = dataset.is_file() || (dataset.is_dir() && !shard_paths_or_none(dataset)?.is_empty());
+        let is_split = dataset.is_file() || (dataset.is_dir() && !parts::list(dataset)?.is_empty());
         if is_split { Self::open(dataset) } else { Self::open(&dataset.join(split)) }
     }
 
@@ -118,7 +113,7 @@ impl ShardSet {
     /// The stored bytes of a sample.
     ///
     /// # Errors
-    /// As [`info`](Self::info), and [`ShardError::Record`] where the checksum does not hold.
+    /// As [`info`](Self::info), and [`ShardError::Refused`] where the checksum does not hold.
     pub fn record(&self, index: u64) -> Result<&[u8], ShardError> {
         let (file, sample) = self.locate(index)?;
         file.record(sample)
@@ -131,52 +126,4 @@ impl ShardSet {
         let file = self.firsts.partition_point(|&first| first <= index) - 1;
         Ok((&self.files[file], index - self.firsts[file]))
     }
-}
-
-/// The shard files of a folder, by name; an error where there are none.
-fn shard_paths(folder: &Path) -> Result<Vec<PathBuf>, ShardError> {
-    let paths = shard_paths_or_none(folder)?;
-    if paths.is_empty() { Err(ShardError::NoShards { path: folder.to_owned() }) } else { Ok(paths) }
-}
-
-fn shard_paths_or_none(folder: &Path) -> Result<Vec<PathBuf>, ShardError> {
-    let io = |source| ShardError::Io { path: folder.to_owned(), doing: "read the folder", source };
-    let mut paths = Vec::new();
-    for entry in folder.read_dir().map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == EXTENSION) {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-/// All parts of one split, each once, in order.
-fn check_parts(folder: &Path, files: &[ShardFile]) -> Result<(), ShardError> {
-    let refuse =
-        |path: &Path, what, expected, found| Err(ShardError::Parts { path: path.to_owned(), what, expected, found });
-    let one = files[0].header();
-    let mut first = 0;
-    for (number, file) in files.iter().enumerate() {
-        let header = file.header();
-        if header.split_id != one.split_id {
-            return refuse(file.path(), "a part of another split", one.split_id, header.split_id);
-        }
-        if u64::from(header.part) != number as u64 {
-            return refuse(file.path(), "part out of place", number as u64, header.part.into());
-        }
-        if header.first != first {
-            return refuse(file.path(), "first sample out of place", first, header.first);
-        }
-        first += header.samples;
-    }
-    if u64::from(one.parts) != files.len() as u64 {
-        return refuse(folder, "parts missing", one.parts.into(), files.len() as u64);
-    }
-    if first != one.total {
-        return refuse(folder, "samples missing", one.total, first);
-    }
-    Ok(())
 }

@@ -4,22 +4,22 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::error::ShardError;
+use super::error::{Fault, ShardError};
 use super::file::ShardFile;
 
 /// Checks every byte of `files`, on all cores: every fault, in the order of files and bytes.
 ///
-/// A file that cannot be opened is one fault. Whether the files are all parts of a split is [`ShardSet::open`](super::ShardSet::open)'s
-/// business.
+/// A file that cannot be opened is one fault, a page whose index is damaged too. Whether the files are all parts of a split is
+/// [`ShardSet::open`](super::ShardSet::open)'s business.
 pub fn verify_files(files: &[PathBuf]) -> Vec<ShardError> {
-    files
-        .iter()
-        .flat_map(|path| match ShardFile::open(path) {
-            Err(fault) => vec![fault],
-            Ok(file) => {
-                let faults: Vec<Vec<_>> = (0..file.pages()).into_par_iter().map(|page| file.faults(page)).collect();
-                faults.into_iter().flatten().collect()
-            }
-        })
-        .collect()
+    let faults = files.par_iter().flat_map(|path| match ShardFile::open(path, None) {
+        Err(fault) => vec![fault],
+        Ok(file) => verify_file(&file).into_iter().map(ShardError::from).collect(),
+    });
+    faults.collect()
+}
+
+/// Every fault of an open file.
+pub(super) fn verify_file(file: &ShardFile) -> Vec<Fault> {
+    (0..file.pages()).into_par_iter().flat_map(|page| file.faults(page)).collect()
 }
