@@ -77,7 +77,7 @@ fn a_name_taken_meanwhile_is_not_overwritten() {
     fs::write(&taken, b"somebody's").unwrap();
     let error = writer.finish().err().unwrap();
     assert!(matches!(&error, ShardError::Exists { path } if *path == taken), "{error}");
-    assert_eq!(entries(folder.path()), [taken.clone()], "parts with final names were left");
+    assert_eq!(entries(folder.path()), std::slice::from_ref(&taken), "parts with final names were left");
     assert_eq!(fs::read(taken).unwrap(), b"somebody's");
 }
 
