@@ -153,11 +153,7 @@ impl Check<'_> {
             ("finetune", !trains && c.finetune, "the linear layer on a frozen encoder is"),
             ("precompute_emb_bs", !trains && c.precompute_emb_bs.is_some(), "leave it out"),
             ("nproc", c.nproc.is_some_and(|n| n > 1), "one process is"),
-            (
-                "world_size",
-                c.world_size > 1,
-                "one machine is: give --world_size 1 (batch_size counts over all machines)",
-            ),
+            ("node_rank", c.node_rank > 0, "one machine is"),
         ];
         match foreseen.into_iter().find(|(_, used, _)| *used) {
             Some((key, _, available)) => Err(ConfigError::NotInThisVersion { key, value: self.text(key), available }),

@@ -91,6 +91,10 @@ fn resolve(
     if config.dist == Dist::Ddp && config.nproc.is_none() {
         notes.push("dist ddp: one process per GPU; without a GPU one, until --nproc says otherwise".to_owned());
     }
+    if config.world_size > 1 {
+        let machines = config.world_size;
+        notes.push(format!("world_size {machines}: this version trains the whole batch in one process on one machine"));
+    }
     Ok((config, notes))
 }
 

@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 use super::EvalError;
 use crate::augment::{ViewPolicy, ViewSpec};
 use crate::device::images;
-use crate::episode::{EpisodeSpec, Order, Planner};
+use crate::episode::{EpisodePlan, EpisodeSpec, Order, Planner};
 use crate::loader::{LoaderOptions, load_views};
 use crate::shard::ShardSet;
 
@@ -38,6 +38,19 @@ pub struct EmbedSpec {
     pub device: Device,
 }
 
+/// The classes of the images of `plan`, `[images]`.
+///
+/// # Errors
+/// [`EvalError::NoLabel`] where one has none.
+pub fn labels_of(plan: &EpisodePlan, set: &ShardSet) -> Result<Vec<i64>, EvalError> {
+    let labels = plan.labels.iter().zip(&plan.samples).map(|(&label, &sample)| {
+        let name = || set.name(sample.into()).unwrap_or_default().to_owned();
+        let known = (label as usize) < set.classes().len();
+        if known { Ok(label.into()) } else { Err(EvalError::NoLabel { sample, name: name() }) }
+    });
+    labels.collect()
+}
+
 /// Runs every sample of `set` through `encode`, `[rows, 3, size, size]` f32 in 0..=1 to `[rows, d]`, without gradients.
 ///
 /// # Errors
@@ -58,16 +71,7 @@ pub fn embed(
     let (mut features, mut labels) = (Vec::new(), Vec::new());
     for batch in load_views(set.clone(), planner, spec.loader, 0..steps)? {
         let batch = batch?;
-        let plan = batch.plan();
-        for (&label, &sample) in plan.labels.iter().zip(&plan.samples) {
-            if label as usize >= set.classes().len() {
-                return Err(EvalError::NoLabel {
-                    sample,
-                    name: set.name(sample.into()).unwrap_or_default().to_owned(),
-                });
-            }
-            labels.push(i64::from(label));
-        }
+        labels.extend(labels_of(batch.plan(), set)?);
         features.push(encode(&images(&batch, spec.view, spec.device)));
     }
     let features = Tensor::cat(&features, 0).narrow(0, 0, wanted as i64);

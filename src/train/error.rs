@@ -53,6 +53,14 @@ pub enum TrainError {
     /// A checkpoint that does not say where its run stands.
     #[error("{path}: no position in the checkpoint: {reason}", path = path.display())]
     Position { path: PathBuf, reason: serde_json::Error },
+    /// Classes are missing or differ.
+    #[error(
+        "{dataset}: {train} classes in `train`, {test} held out: evaluation needs the same classes in both; convert them together"
+    )]
+    Classes { dataset: String, train: usize, test: usize },
+    /// A checkpoint's tensors are not those of the network.
+    #[error("{path}: {source}", path = path.display())]
+    Weights { path: PathBuf, source: NnError },
     /// The loss is no number any more.
     #[error("train_loss is {loss} at iteration {iter}: lower lr, or raise warmup")]
     Diverged { iter: u64, loss: f64 },

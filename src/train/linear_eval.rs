@@ -10,6 +10,7 @@ use super::task::{Forward, Metrics, Task};
 use crate::augment::ViewSpec;
 use crate::device::images;
 use crate::episode::Planner;
+use crate::eval::embed::labels_of;
 use crate::loader::{Batch, LoaderOptions, load_views};
 use crate::nn::{Encoder, Mode};
 use crate::shard::ShardSet;
@@ -24,7 +25,9 @@ pub struct LinearEvaluation {
     pub bias: Tensor,
     /// Size and filter of the views.
     pub view: ViewSpec,
-    /// Held-out images.
+    /// Training images.
+    pub train: Arc<ShardSet>,
+    /// Held-out images, of the same classes.
     pub test: Arc<ShardSet>,
     /// Plans the test pass: one view of each image, in order.
     pub test_planner: Planner,
@@ -44,19 +47,20 @@ impl LinearEvaluation {
         (zeros(&[classes, width]), zeros(&[classes]))
     }
 
-    fn logits(&self, batch: &Batch) -> (Tensor, Tensor) {
+    /// Logits and classes of the images of `batch`, which are of `set`.
+    fn logits(&self, batch: &Batch, set: &ShardSet) -> Result<(Tensor, Tensor), TrainError> {
+        let labels = labels_of(batch.plan(), set)?;
         let h = tch::no_grad(|| self.encoder.features(&images(batch, self.view, self.device), Mode::Eval));
-        let labels: Vec<i64> = batch.plan().labels.iter().map(|&label| label.into()).collect();
-        (h.linear(&self.weight, Some(&self.bias)), Tensor::from_slice(&labels).to_device(self.device))
+        Ok((h.linear(&self.weight, Some(&self.bias)), Tensor::from_slice(&labels).to_device(self.device)))
     }
 }
 
 impl Task for LinearEvaluation {
-    fn forward(&self, batch: &Batch) -> Forward {
-        let (logits, labels) = self.logits(batch);
+    fn forward(&self, batch: &Batch) -> Result<Forward, TrainError> {
+        let (logits, labels) = self.logits(batch, &self.train)?;
         let loss = cross_entropy(&logits, &labels, Reduction::Mean);
         let accuracy = logits.argmax(1, false).eq_tensor(&labels).to_kind(Kind::Float).mean(Kind::Float);
-        Forward { terms: vec![("head", loss.detach())], loss, accuracy }
+        Ok(Forward { terms: vec![("head", loss.detach())], loss, accuracy })
     }
 
     fn accuracy_name(&self) -> &'static str {
@@ -69,7 +73,7 @@ impl Task for LinearEvaluation {
         let steps = self.test_planner.steps_per_epoch();
         let (mut loss, mut right) = (0.0, 0.0);
         for batch in load_views(self.test.clone(), self.test_planner.clone(), self.loader, 0..steps)? {
-            let (logits, labels) = self.logits(&batch?);
+            let (logits, labels) = self.logits(&batch?, &self.test)?;
             loss += cross_entropy(&logits, &labels, Reduction::Sum).double_value(&[]);
             right += logits.argmax(1, false).eq_tensor(&labels).sum(Kind::Double).double_value(&[]);
         }

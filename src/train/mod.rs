@@ -72,7 +72,7 @@ pub fn train(
     let (mut save_due, mut numbered_due) = (false, false);
     while let Some(batch) = loader.next() {
         let batch = batch?;
-        let forward = task.forward(&batch);
+        let forward = task.forward(&batch)?;
         let share = if rhythm.accu_mean { 1.0 / rhythm.accu_iter as f64 } else { 1.0 };
         if share == 1.0 {
             forward.loss.backward()

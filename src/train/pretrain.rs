@@ -65,10 +65,10 @@ impl Pretraining {
 }
 
 impl Task for Pretraining {
-    fn forward(&self, batch: &Batch) -> Forward {
+    fn forward(&self, batch: &Batch) -> Result<Forward, TrainError> {
         let out = self.judge(batch, Mode::Train);
         let accuracy = out.accuracy();
-        Forward { terms: vec![("head", out.loss.detach())], loss: out.loss, accuracy }
+        Ok(Forward { terms: vec![("head", out.loss.detach())], loss: out.loss, accuracy })
     }
 
     fn accuracy_name(&self) -> &'static str {

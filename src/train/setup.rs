@@ -62,19 +62,23 @@ impl Data {
 fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
     let config = &loaded.config;
     let data = Data::open(config)?;
+    if config.final_eval && data.test.is_none() {
+        return Err(no_test(config));
+    }
+    let device = device::best();
+    let spec = encoder_spec(config, arch(config.arch));
+    spec.arch.check_image_size(config.image_size())?;
+    let head = head(config);
+    // What does not fit is refused before a folder is made; the seed changes nothing about that.
+    let unseeded = episodes(config, 0);
+    head.check(RowLayout::new(unseeded.batch as usize, unseeded.views.len()))?;
+    Planner::new(unseeded, data.train.len())?;
+
     let mut records = Records::open(loaded, logs, data.train.identity(), console)?;
     let seed = records.seed();
-    let device = device::best();
-    let view = ViewSpec::bicubic(config.image_size());
-
-    let head = head(config);
     let episodes = episodes(config, seed);
-    head.check(RowLayout::new(episodes.batch as usize, episodes.views.len()))?;
-    let spec = encoder_spec(config, arch(config.arch));
-    spec.arch.check_image_size(view.size)?;
-    let fresh = || Encoder::new(spec, Kind::Float, device, seed, init(config));
     let planner = Planner::new(episodes.clone(), data.train.len())?;
-
+    let fresh = || Encoder::new(spec, Kind::Float, device, seed, init(config));
     let task = Pretraining {
         encoder: fresh(),
         head,
@@ -98,12 +102,11 @@ fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -
     let position = go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, stop)?;
 
     let ended = Some(position.iter) == config.iters;
-    let judgement = match (&data.test, config.final_eval && ended) {
-        (Some(test), true) => {
+    let judgement = match &data.test {
+        Some(test) if config.final_eval && ended => {
             records.say("final evaluation: trained encoder, untrained encoder, raw pixels");
             Some(judge(&task.encoder, &fresh(), &data.train, test, &task.embed)?)
         }
-        (None, true) => return Err(no_test(config)),
         _ => None,
     };
     records.summary(&position, judgement)
@@ -113,23 +116,31 @@ fn evaluate(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -
     let config = &loaded.config;
     let data = Data::open(config)?;
     let test = data.test.clone().ok_or_else(|| no_test(config))?;
-    let mut records = Records::open(loaded, logs, data.train.identity(), console)?;
-    let (seed, device) = (records.seed(), device::best());
+    let classes = data.train.classes();
+    if classes.is_empty() || classes != test.classes() {
+        let (train, test) = (classes.len(), test.classes().len());
+        return Err(TrainError::Classes { dataset: config.data_path.clone(), train, test });
+    }
+    let device = device::best();
     let view = ViewSpec::bicubic(config.image_size());
     let policies = config.eval_policies()?;
+    let test_episodes = EpisodeSpec::in_order(images(config.test_bs), policies.test, view);
+    let test_planner = Planner::new(test_episodes, test.len())?;
+    let saved = (!config.encoder_ckpt.is_empty()).then(|| Checkpoint::read(Path::new(&config.encoder_ckpt)));
+    let saved = saved.transpose()?;
 
-    let encoder = frozen_encoder(config, seed, device)?;
-    let (weight, bias) =
-        LinearEvaluation::zero_layer(data.train.classes().len() as i64, encoder.spec().arch.features(), device);
-    let batch =
-        |images: u64, key| u32::try_from(images).map_err(|_| TrainError::Unset { key, what: "it is too large" });
-    let test_episodes = EpisodeSpec::in_order(batch(config.test_bs, "test_bs")?, policies.test, view);
+    let mut records = Records::open(loaded, logs, data.train.identity(), console)?;
+    let seed = records.seed();
+    let encoder = frozen_encoder(config, saved, seed, device)?;
+    let width = encoder.spec().arch.features();
+    let (weight, bias) = LinearEvaluation::zero_layer(classes.len() as i64, width, device);
     let task = LinearEvaluation {
         encoder,
         weight,
         bias,
         view,
-        test_planner: Planner::new(test_episodes, test.len())?,
+        test_planner,
+        train: data.train.clone(),
         test,
         loader: loader_options(config),
         device,
@@ -141,7 +152,7 @@ fn evaluate(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -
 
     let episodes = EpisodeSpec {
         seed,
-        batch: batch(config.batch_size.min(data.train.len()), "batch_size")?,
+        batch: images(config.batch_size.min(data.train.len())),
         order: Order::ShuffledToTheEnd { seed },
         ..EpisodeSpec::in_order(1, policies.train, view)
     };
@@ -206,7 +217,7 @@ fn episodes(config: &Config, seed: u64) -> EpisodeSpec {
     let views = (0..config.views()).map(|view| if view < config.n_supp { policies.support } else { policies.query });
     EpisodeSpec {
         seed,
-        batch: u32::try_from(config.batch_size).unwrap_or(u32::MAX),
+        batch: images(config.batch_size),
         order: Order::Shuffled { seed },
         views: views.collect(),
         task: config.task_policy(),
@@ -219,12 +230,17 @@ fn embed_spec(config: &Config, seed: u64, device: Device) -> Result<EmbedSpec, T
     Ok(EmbedSpec {
         policy: config.eval_policies()?.test,
         view: ViewSpec::bicubic(config.image_size()),
-        batch: u32::try_from(config.test_bs).unwrap_or(u32::MAX),
+        batch: images(config.test_bs),
         samples: config.eval_samples.unwrap_or(0),
         seed,
         loader: loader_options(config),
         device,
     })
+}
+
+/// A batch size as plans count it; one that is larger does not fit any dataset either.
+fn images(batch: u64) -> u32 {
+    u32::try_from(batch).unwrap_or(u32::MAX)
 }
 
 fn loader_options(config: &Config) -> LoaderOptions {
@@ -283,14 +299,18 @@ fn shape(config: &Config) -> Shape {
 }
 
 /// The encoder of `encoder_ckpt`, or a random one where none is named.
-fn frozen_encoder(config: &Config, seed: u64, device: Device) -> Result<Encoder, TrainError> {
-    if config.encoder_ckpt.is_empty() {
+fn frozen_encoder(
+    config: &Config,
+    saved: Option<Checkpoint>,
+    seed: u64,
+    device: Device,
+) -> Result<Encoder, TrainError> {
+    let Some(saved) = saved else {
         let spec = encoder_spec(config, arch(config.random_arch()));
         return Ok(Encoder::new(spec, Kind::Float, device, seed, init(config)));
-    }
-    let checkpoint = Checkpoint::read(Path::new(&config.encoder_ckpt))?;
-    let encoder = Encoder::blank(encoder_spec(config, arch(checkpoint.arch()?)), Kind::Float, device);
-    encoder.weights().load(&checkpoint.model)?;
+    };
+    let encoder = Encoder::blank(encoder_spec(config, arch(saved.arch()?)), Kind::Float, device);
+    encoder.weights().load(&saved.model).map_err(|source| TrainError::Weights { path: saved.path, source })?;
     Ok(encoder)
 }
 

@@ -23,7 +23,10 @@ pub struct Forward {
 /// Something that batches train.
 pub trait Task {
     /// Loss of `batch`, in training mode.
-    fn forward(&self, batch: &Batch) -> Forward;
+    ///
+    /// # Errors
+    /// Where the batch lacks what the loss needs, such as labels.
+    fn forward(&self, batch: &Batch) -> Result<Forward, TrainError>;
 
     /// The published name of the training accuracy.
     fn accuracy_name(&self) -> &'static str;

@@ -188,10 +188,10 @@ fn features_to_come_are_refused_where_they_would_be_used() {
         ("rottlr", "0.5"),
         ("problem", "byol"),
         ("nproc", "2"),
-        ("world_size", "2"),
+        ("node_rank", "1"),
     ];
     for (name, value) in rows {
-        let refused = quick(&[&format!("--{name}"), value]);
+        let refused = quick(&[&format!("--{name}"), value, "--world_size", "2"]);
         assert!(
             matches!(refused, Err(ConfigError::NotInThisVersion { key, .. }) if key == name),
             "{name}: {refused:?}"

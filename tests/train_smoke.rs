@@ -1,0 +1,228 @@
+//! The programs' whole way on a tiny dataset: train, stop, resume, evaluate; and one-line refusals with their exit codes.
+
+#![cfg(feature = "torch")]
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use metacl::config::{self, Loaded};
+use metacl::image::Size;
+use metacl::rng::{Purpose, Stream};
+use metacl::shard::{Codec, NewSample, SplitWriter, WriteOptions};
+use metacl::train::{self, Console, TrainError};
+
+/// Two classes of 32 px pictures that differ in the direction of their stripes.
+fn dataset(folder: &Path) {
+    for (split, samples) in [("train", 40u32), ("test", 20)] {
+        let classes = vec!["across".to_owned(), "down".to_owned()];
+        let mut writer =
+            SplitWriter::create(&folder.join(split), WriteOptions { classes, ..Default::default() }).unwrap();
+        for sample in 0..samples {
+            let label = sample % 2;
+            let shade = Stream::new(1, Purpose::Synthetic).draw([sample, 0, 0, 0]).integer(100) as u32;
+            let pixel = |x: u32, y: u32| if label == 0 { y } else { x } / 4 % 2 * 120 + shade;
+            let bytes: Vec<u8> = (0..32 * 32).flat_map(|i| [pixel(i % 32, i / 32) as u8; 3]).collect();
+            let name = format!("{sample:02}");
+            let size = Size::new(32, 32);
+            writer.append(&NewSample { bytes: &bytes, size, codec: Codec::Raw, label, name: &name }).unwrap();
+        }
+        writer.finish().unwrap();
+    }
+}
+
+/// Flags of a short run that logs every step.
+const SHORT: &[&str] = &[
+    "--arch",
+    "Conv4",
+    "--batch_size",
+    "8",
+    "--iters",
+    "12",
+    "--log_freq",
+    "1",
+    "--seed",
+    "3",
+    "--lr",
+    "0.01",
+    "--opt",
+    "sgd",
+    "--workers",
+    "2",
+    "--threads",
+    "1",
+    "--run_id",
+    "a",
+];
+
+fn loaded(data: &Path, more: &[&str]) -> Loaded {
+    let mut arguments: Vec<String> = SHORT.iter().chain(more).map(|&text| text.to_owned()).collect();
+    arguments.extend(["--data_path".to_owned(), data.display().to_string()]);
+    match config::load(&arguments, &|_| None).unwrap() {
+        config::Command::Run(loaded) => *loaded,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A console that asks the run to stop once it shows `at`.
+struct StopAt {
+    at: String,
+    stop: Arc<AtomicBool>,
+}
+
+impl Write for StopAt {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.at.is_empty() && String::from_utf8_lossy(bytes).contains(&self.at) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn run(loaded: &Loaded, logs: &Path, stop_at: &str) -> Result<(), TrainError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let out = Box::new(StopAt { at: stop_at.to_owned(), stop: stop.clone() });
+    train::run(loaded, Console { out, is_terminal: false }, logs, &stop)
+}
+
+/// `iter`, `train_loss` and `lr` of every training line.
+fn losses(run: &Path) -> Vec<(u64, f64, f64)> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let training = lines.filter(|line| line.get("train_loss").is_some());
+    training
+        .map(|line| {
+            (line["iter"].as_u64().unwrap(), line["train_loss"].as_f64().unwrap(), line["lr"].as_f64().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn a_stopped_and_resumed_run_equals_an_unbroken_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    dataset(&data);
+    for (heads, stop_at) in [(&["--head", "contrastive"][..], "5/12"), (&["--head", "PN", "--accu_iter", "2"], "6/12")]
+    {
+        let loaded = loaded(&data, heads);
+        let (whole, broken) = (folder.path().join(heads[1]).join("whole"), folder.path().join(heads[1]).join("broken"));
+        run(&loaded, &whole, "").unwrap();
+        let whole = losses(&whole.join("default/runs/a"));
+        assert_eq!(whole.len(), 12);
+
+        run(&loaded, &broken, stop_at).unwrap();
+        let until = losses(&broken.join("default/runs/a"));
+        assert!((5..12).contains(&until.len()), "stopped after {} steps", until.len());
+        run(&loaded, &broken, "").unwrap();
+        assert_eq!(losses(&broken.join("default/runs/a")), whole);
+    }
+}
+
+#[test]
+fn worker_threads_do_not_change_a_loss() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    dataset(&data);
+    let of = |workers: &str| {
+        let logs = folder.path().join(workers);
+        run(&loaded(&data, &["--workers", workers]), &logs, "").unwrap();
+        losses(&logs.join("default/runs/a"))
+    };
+    let one = of("1");
+    assert_eq!(of("2"), one);
+    assert_eq!(of("8"), one);
+}
+
+#[test]
+fn a_finished_run_is_judged_and_its_encoder_evaluates() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, logs) = (folder.path().join("data"), folder.path().join("logs"));
+    dataset(&data);
+    run(&loaded(&data, &["--final_eval", "true", "--save_freq", "6"]), &logs, "").unwrap();
+    let run_folder = logs.join("default/runs/a");
+    let summary = |path: &Path| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(path.join("summary.json")).unwrap()).unwrap()
+    };
+    for key in ["iter", "train_loss", "images_per_s", "data_wait_share", "train_seconds"] {
+        assert!(summary(&run_folder)[key].is_number(), "{key}");
+    }
+    for kind in ["knn_top1", "linear_top1"] {
+        for of in ["", "_untrained", "_pixels"] {
+            let share = summary(&run_folder)[format!("{kind}{of}")].as_f64().unwrap();
+            assert!((0.0..=1.0).contains(&share));
+        }
+    }
+    for file in [
+        "config.yaml",
+        "metrics.csv",
+        "checkpoint-6.safetensors",
+        "checkpoint-12.safetensors",
+        "checkpoint.safetensors",
+    ] {
+        assert!(run_folder.join(file).is_file(), "{file}");
+    }
+
+    // A linear layer on these features tells stripes from stripes, trained on augmented views.
+    let checkpoint = run_folder.join("checkpoint.safetensors").display().to_string();
+    let evaluation =
+        ["--problem", "eval", "--arch", "linear", "--encoder_ckpt", &checkpoint, "--run_id", "b", "--lr", "1"];
+    run(&loaded(&data, &[&evaluation[..], &["--iters", "60", "--lr_schedule", "linear"]].concat()), &logs, "").unwrap();
+    let accuracy = summary(&logs.join("default/runs/b"))["linear_top1"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "{accuracy}");
+}
+
+#[test]
+fn damage_in_a_record_ends_the_run_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    dataset(&data);
+    let shard = data.join("train/00000.mcs");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    bytes[64 + 3072 * 5 + 7] ^= 1;
+    std::fs::write(&shard, bytes).unwrap();
+    let error = run(&loaded(&data, &[]), &folder.path().join("logs"), "").unwrap_err();
+    assert!(matches!(error, TrainError::Load(metacl::loader::LoadError::Shard(_))), "{error}");
+}
+
+fn program(folder: &Path, more: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metacl-train"));
+    command.current_dir(folder).args(SHORT).args(more).env_remove("DATA_ROOT").env_remove("EXMAN_PATH");
+    command.output().unwrap()
+}
+
+#[test]
+fn refusals_are_one_line_with_their_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    dataset(&data);
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    std::fs::write(folder.path().join("cut.safetensors"), b"1234").unwrap();
+    let here = ["--data_path", "data"];
+    let rows: &[(&[&str], i32, &str)] = &[
+        (&["--data_path", "nowhere"], 2, "nowhere"),
+        (&["--data_path", "empty"], 1, "empty"),
+        (&[], 2, "data_path"),
+        (&[here[0], here[1], "--batch_size", "41"], 2, "41"),
+        (&[here[0], here[1], "--multiplier", "1"], 2, "multiplier"),
+        (&[here[0], here[1], "--batch_sise", "4"], 2, "batch_size"),
+        (&[here[0], here[1], "--lr", "fast"], 2, "fast"),
+        (&[here[0], here[1], "--head", "R2D2"], 2, "R2D2"),
+        (&[here[0], here[1], "--image_size", "8"], 2, "8"),
+        (&[here[0], here[1], "--problem", "eval", "--encoder_ckpt", "cut.safetensors"], 1, "cut.safetensors"),
+        (&[here[0], here[1], "--problem", "eval", "--encoder_ckpt", "none.safetensors"], 1, "none.safetensors"),
+    ];
+    for (arguments, code, named) in rows {
+        let output = program(folder.path(), arguments);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?}: {error}");
+        assert!(error.lines().count() == 1 && error.contains(named), "{arguments:?}: {error}");
+        assert!(!folder.path().join("logs").exists(), "{arguments:?} left a run folder");
+    }
+}
