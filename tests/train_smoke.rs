@@ -70,12 +70,14 @@ fn loaded(data: &Path, more: &[&str]) -> Loaded {
 /// A console that asks the run to stop once it shows `at`.
 struct StopAt {
     at: String,
+    shown: String,
     stop: Arc<AtomicBool>,
 }
 
 impl Write for StopAt {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.at.is_empty() && String::from_utf8_lossy(bytes).contains(&self.at) {
+        self.shown.push_str(&String::from_utf8_lossy(bytes));
+        if !self.at.is_empty() && self.shown.contains(&self.at) {
             self.stop.store(true, Ordering::Relaxed);
         }
         Ok(bytes.len())
@@ -88,7 +90,7 @@ impl Write for StopAt {
 
 fn run(loaded: &Loaded, logs: &Path, stop_at: &str) -> Result<(), TrainError> {
     let stop = Arc::new(AtomicBool::new(false));
-    let out = Box::new(StopAt { at: stop_at.to_owned(), stop: stop.clone() });
+    let out = Box::new(StopAt { at: stop_at.to_owned(), shown: String::new(), stop: stop.clone() });
     train::run(loaded, Console { out, is_terminal: false }, logs, &stop)
 }
 

@@ -204,15 +204,18 @@ fn features_to_come_are_refused_where_they_would_be_used() {
 
 #[test]
 fn data_decides_recipe_size_and_stem_and_roles_may_differ() {
-    let cifar = quick(&[]).unwrap().config;
+    let cifar = quick(&["--scale_lower", "0.08"]).unwrap().config;
     assert_eq!((cifar.image_size(), cifar.has_small_stem()), (32, true));
     assert_eq!(cifar.view_policies().support, recipe::ssl_cifar(0.08, 0.5));
-    let imagenet = quick(&["--data", "imagenet", "--image_size", "none"]).unwrap().config;
+    let imagenet = quick(&["--data", "imagenet", "--image_size", "none", "--scale_lower", "0.08"]).unwrap().config;
     assert_eq!((imagenet.image_size, imagenet.has_small_stem(), imagenet.data), (Some(224), false, Family::Imagenet));
     let views = imagenet.view_policies();
     assert_eq!((views.support, views.query), (recipe::ssl_imagenet(0.08, 0.5), recipe::ssl_imagenet(0.08, 0.5)));
-    let odd = ["--data", "imagenet", "--supp_scale_lower", "0.5", "--query_color_dist_s", "1", "--query_blur", "0"];
-    let views = quick(&odd).unwrap().config.view_policies();
+    let odd = ["--data", "imagenet", "--scale_lower", "0.08", "--supp_scale_lower", "0.5"];
+    let views = quick(&[&odd[..], &["--query_color_dist_s", "1", "--query_blur", "0"]].concat())
+        .unwrap()
+        .config
+        .view_policies();
     assert_eq!(views.support, recipe::ssl_imagenet(0.5, 0.5));
     assert_eq!(views.query, recipe::ssl_cifar(0.08, 1.0));
     assert_eq!(cifar.task_policy(), TaskPolicy::Upright);
