@@ -16,7 +16,7 @@ pub enum Error {
     /// It can be, but failed: exit code 1.
     #[cfg(feature = "torch")]
     #[error(transparent)]
-    Train(TrainError),
+    Train(Box<TrainError>),
 }
 
 #[cfg(feature = "torch")]
@@ -24,8 +24,8 @@ impl From<TrainError> for Error {
     /// A config that only shows to be wrong once data and folders are looked at is still a matter of usage.
     fn from(error: TrainError) -> Self {
         match error {
-            TrainError::Config(error) => Self::Usage(error),
-            error => Self::Train(error),
+            TrainError::Config(error) => Self::Usage(*error),
+            error => Self::Train(error.into()),
         }
     }
 }

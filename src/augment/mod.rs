@@ -25,7 +25,7 @@
 //!
 //! | pair | crop, resize, mirror, colour, gray, turns | blur | why |
 //! | --- | --- | --- | --- |
-//! | executor vs [`reference`](crate::augment::reference) | equal bytes | [`BLUR_LEVELS`] level | integer rules and IEEE f32; blur sums in another order |
+//! | executor vs `reference` | equal bytes | [`BLUR_LEVELS`] level | integer rules and IEEE f32; blur sums in another order |
 //! | reference vs Pillow 11.3 | equal bytes | [`BLUR_LEVELS`] level | the published blur is never rounded to 8 bits |
 //!
 //! # Files
@@ -33,7 +33,7 @@
 //! - [`plan`]: [`ViewPlan`], 48 bytes, no pointers. [`want`]: whether a plan fits an image, and what it reads.
 //! - [`policy`]: the ranges choices are drawn from. [`draw`]: policy and key to plan.
 //! - [`task`]: choices of a whole class (rotation), written into all its views. [`recipe`]: the published recipes by name.
-//! - [`weights`]: resample tables. [`reference`](crate::augment::reference): the slow oracle. [`cpu`]: the executor.
+//! - [`weights`]: resample tables. `reference`: the slow oracle. [`cpu`]: the executor.
 
 pub mod cpu;
 pub mod draw;

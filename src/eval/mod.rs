@@ -1,6 +1,6 @@
 //! How good an encoder is: kNN and a linear probe on frozen features.
 //!
-//! - [`embed`]: a dataset through an encoder once. [`knn`]: weighted k nearest neighbours. [`linear`]: a linear probe on embeddings.
+//! - [`mod@embed`]: a dataset through an encoder once. [`knn`]: weighted k nearest neighbours. [`linear`]: a linear probe on embeddings.
 //!
 //! Not here: networks (`nn`), training of encoders (`train`).
 

@@ -20,7 +20,7 @@ use crate::shard::ShardError;
 #[allow(missing_docs)]
 pub enum TrainError {
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(Box<ConfigError>),
     #[error(transparent)]
     Shard(#[from] ShardError),
     #[error(transparent)]
@@ -38,7 +38,7 @@ pub enum TrainError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
-    RunDir(#[from] RunDirError),
+    RunDir(Box<RunDirError>),
     #[error(transparent)]
     Log(#[from] LogError),
     /// A key that this problem cannot do without.
@@ -60,13 +60,26 @@ pub enum TrainError {
     Classes { dataset: String, train: usize, test: usize },
     /// A checkpoint's tensors are not those of the network.
     #[error("{path}: {source}", path = path.display())]
-    Weights { path: PathBuf, source: NnError },
+    Weights { path: PathBuf, source: Box<NnError> },
     /// The loss is no number any more.
     #[error("train_loss is {loss} at iteration {iter}: lower lr, or raise warmup")]
     Diverged { iter: u64, loss: f64 },
     /// A checkpoint of a linear evaluation has another layer.
     #[error("the checkpoint has no `{name}` of shape {shape:?}: it belongs to another evaluation")]
     LinearLayer { name: &'static str, shape: Vec<i64> },
+}
+
+// Boxed, because they are larger than everything else here.
+impl From<ConfigError> for TrainError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}
+
+impl From<RunDirError> for TrainError {
+    fn from(error: RunDirError) -> Self {
+        Self::RunDir(Box::new(error))
+    }
 }
 
 impl TrainError {
@@ -76,7 +89,10 @@ impl TrainError {
             Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) => true,
             Self::Network(NnError::ImageSize { .. }) => true,
             Self::RunDir(error) => {
-                matches!(error, RunDirError::NotFresh { .. } | RunDirError::OtherConfig { .. } | RunDirError::Config(_))
+                matches!(
+                    **error,
+                    RunDirError::NotFresh { .. } | RunDirError::OtherConfig { .. } | RunDirError::Config(_)
+                )
             }
             _ => false,
         }

@@ -85,7 +85,7 @@ pub fn train(
 
         let lr = rhythm.schedule.lr(position.iter - 1);
         let last = position.iter >= rhythm.iters;
-        let updated = position.iter % rhythm.accu_iter == 0 || last;
+        let updated = position.iter.is_multiple_of(rhythm.accu_iter) || last;
         if updated {
             optimizer.step(lr);
             optimizer.zero_grad();
@@ -95,7 +95,7 @@ pub fn train(
 
         let stopping = stop.load(Ordering::Relaxed);
         let iter = position.iter;
-        let due = |frequency: u64| iter % frequency == 0 || last;
+        let due = |frequency: u64| iter.is_multiple_of(frequency) || last;
         if due(rhythm.log_freq) {
             position.loss_sum = loss_sum.double_value(&[]);
             records.train_line(&mut position, rhythm.iters, &forward, task.accuracy_name(), lr)?;

@@ -310,7 +310,10 @@ fn frozen_encoder(
         return Ok(Encoder::new(spec, Kind::Float, device, seed, init(config)));
     };
     let encoder = Encoder::blank(encoder_spec(config, arch(saved.arch()?)), Kind::Float, device);
-    encoder.weights().load(&saved.model).map_err(|source| TrainError::Weights { path: saved.path, source })?;
+    encoder
+        .weights()
+        .load(&saved.model)
+        .map_err(|source| TrainError::Weights { path: saved.path, source: source.into() })?;
     Ok(encoder)
 }
 

@@ -4,7 +4,7 @@
 //! [`Meta`], the format's `version`, and `xxh3_128`: XXH3-128, as 32 hex digits, over that object's text with 32 zeros in the
 //! digest's place and, by name, every tensor's name, kind, shape and bytes. A file that differs in one byte is refused.
 //!
-//! - [`write`], [`Checkpoint::read`], [`read_meta`]: one file. `folder`: the files of a run. `bytes`: tensors, digest. `error`.
+//! - [`write()`], [`Checkpoint::read`], [`read_meta`]: one file. `folder`: the files of a run. `bytes`: tensors, digest. `error`.
 //!
 //! Not here: which tensors a network has (`nn`), what a state means (`optim`).
 
