@@ -352,15 +352,18 @@ fn a_run_with_a_checkpoint_goes_on_with_the_saved_seed() {
     assert!(matches!(open(&mut config(Some("a")), 1), Err(RunDirError::NoConfig { .. })));
 }
 
+/// A run that ended before its first checkpoint trained nothing: its folder is free for any config, with `--fresh` or without.
 #[test]
-fn fresh_starts_anew_where_nothing_can_be_resumed() {
+fn a_folder_without_a_checkpoint_takes_any_config() {
     let root = temporary();
     drop(RunDir::open(root.path(), "x", &mut config(Some("a")), 7).unwrap());
-    let mut other = Config { lr: 0.5, ..config(Some("a")) };
-    assert!(matches!(RunDir::open(root.path(), "x", &mut other, 1), Err(RunDirError::OtherConfig { .. })));
-    let mut fresh = Config { fresh: true, lr: 0.5, ..config(Some("a")) };
-    drop(RunDir::open(root.path(), "x", &mut fresh, 1).unwrap());
-    assert_eq!((fresh.seed, fresh.lr), (Some(1), 0.5));
+    for fresh in [false, true] {
+        let mut other = Config { fresh, lr: 0.5, ..config(Some("a")) };
+        drop(RunDir::open(root.path(), "x", &mut other, 1).unwrap());
+        assert_eq!((other.seed, other.lr), (Some(1), 0.5));
+        let path = root.path().join("x/runs/a/config.yaml");
+        assert_eq!(Config::read_resolved(&path).unwrap(), other);
+    }
 }
 
 #[test]

@@ -171,6 +171,18 @@ fn a_finished_run_is_judged_and_its_encoder_evaluates() {
         assert!(run_folder.join(file).is_file(), "{file}");
     }
 
+    // The same command again has nothing to do, and says the same.
+    let before = summary(&run_folder);
+    run(&loaded(&data, &["--save_freq", "6"]), &logs, "").unwrap();
+    for key in ["iter", "train_loss", "train_seconds"] {
+        assert_eq!(summary(&run_folder)[key], before[key], "{key}");
+    }
+
+    // Its encoder alone: kNN and linear probe of a checkpoint.
+    let numbered = run_folder.join("checkpoint-12.safetensors").display().to_string();
+    run(&loaded(&data, &["--run_id", "c", "--ckpt", &numbered, "--eval_only", "--final_eval"]), &logs, "").unwrap();
+    assert_eq!(summary(&logs.join("default/runs/c"))["knn_top1"], before["knn_top1"]);
+
     // A linear layer on these features tells stripes from stripes, trained on augmented views.
     let checkpoint = run_folder.join("checkpoint.safetensors").display().to_string();
     let evaluation =
@@ -206,6 +218,9 @@ fn refusals_are_one_line_with_their_exit_code() {
     dataset(&data);
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     std::fs::write(folder.path().join("cut.safetensors"), b"1234").unwrap();
+    let logs = folder.path().join("other");
+    run(&loaded(&data, &["--iters", "1"]), &logs, "").unwrap();
+    let conv4 = logs.join("default/runs/a/checkpoint.safetensors").display().to_string();
     let here = ["--data_path", "data"];
     let rows: &[(&[&str], i32, &str)] = &[
         (&["--data_path", "nowhere"], 2, "nowhere"),
@@ -217,6 +232,9 @@ fn refusals_are_one_line_with_their_exit_code() {
         (&[here[0], here[1], "--lr", "fast"], 2, "fast"),
         (&[here[0], here[1], "--head", "R2D2"], 2, "R2D2"),
         (&[here[0], here[1], "--image_size", "8"], 2, "8"),
+        (&[here[0], here[1], "--arch", "ResNet18", "--ckpt", &conv4], 1, "Conv4"),
+        (&[here[0], here[1], "--test_bs", "0"], 2, "test_bs"),
+        (&[here[0], here[1], "--workers", "4000000000"], 2, "workers"),
         (&[here[0], here[1], "--problem", "eval", "--encoder_ckpt", "cut.safetensors"], 1, "cut.safetensors"),
         (&[here[0], here[1], "--problem", "eval", "--encoder_ckpt", "none.safetensors"], 1, "none.safetensors"),
     ];

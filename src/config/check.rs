@@ -47,6 +47,7 @@ impl Check<'_> {
         }
         self.need(c.keep_checkpoints > 0, "keep_checkpoints", "at least 1 is kept")?;
         self.need(c.eval_samples != Some(0), "eval_samples", "at least 1 is needed")?;
+        self.need(c.test_bs > 0, "test_bs", "at least 1 is needed")?;
         self.need((8..=4096).contains(&c.image_size()), "image_size", "it must lie in 8..=4096 pixels")?;
         self.need(
             c.run_id.as_deref().is_none_or(is_word),
@@ -65,8 +66,8 @@ impl Check<'_> {
 
     fn processes(&self) -> Result<(), ConfigError> {
         let c = self.config;
-        self.need(c.workers > 0, "workers", "at least 1 thread must decode")?;
-        self.need(c.threads != Some(0), "threads", "at least 1 is needed")?;
+        self.need((1..=1024).contains(&c.workers), "workers", "1 to 1024 threads can decode")?;
+        self.need(c.threads.is_none_or(|n| (1..=1024).contains(&n)), "threads", "1 to 1024 are possible")?;
         self.need(c.nproc != Some(0), "nproc", "at least 1 is needed")?;
         self.need(c.world_size > 0, "world_size", "at least 1 machine is needed")?;
         self.need(c.node_rank < c.world_size, "node_rank", format!("it must be below world_size {}", c.world_size))?;
@@ -82,6 +83,7 @@ impl Check<'_> {
     fn views(&self) -> Result<(), ConfigError> {
         let c = self.config;
         self.need(c.arch != Arch::Linear, "arch", "that is for evaluation: give ResNet18, ResNet50 or Conv4")?;
+        self.need(c.views() <= 256, "multiplier", "at most 256 views of an image are made")?;
         self.need(c.batch_size >= 2, "batch_size", "a task needs at least 2 images to tell apart")?;
         let scales = [
             ("scale_lower", Some(c.scale_lower)),
@@ -130,7 +132,6 @@ impl Check<'_> {
 
     fn evaluation(&self) -> Result<(), ConfigError> {
         let c = self.config;
-        self.need(c.test_bs > 0, "test_bs", "at least 1 is needed")?;
         self.need(
             c.scale_lower > 0.0 && c.scale_lower <= 1.0,
             "scale_lower",

@@ -14,6 +14,8 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
     ("eval_freq", "evaluation leaves training as it is"),
     ("save_freq", "how often is saved, not what is done"),
     ("keep_checkpoints", "how much is kept"),
+    ("eval_only", "evaluation leaves training as it is"),
+    ("ckpt", "the run's own checkpoints come first"),
     ("final_eval", "evaluation leaves training as it is"),
     ("eval_samples", "evaluation leaves training as it is"),
     ("test_bs", "evaluation leaves training as it is"),

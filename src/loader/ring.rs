@@ -223,6 +223,12 @@ fn plan_steps<P: Produce>(
             }
         };
         let images = plan.images();
+        if images == 0 {
+            // A rank's part of a short last batch: nothing to render, delivered all the same.
+            let job = Arc::new(Job { plan, slot, images_left: AtomicUsize::new(0), failure: Mutex::new(None) });
+            let _ = shared.full[slot].send(Ok(job));
+            continue;
+        }
         let job = Arc::new(Job { plan, slot, images_left: AtomicUsize::new(images), failure: Mutex::new(None) });
         for image in 0..images {
             if tasks.send((job.clone(), image)).is_err() {

@@ -39,7 +39,9 @@ pub fn load_views(
     steps: Range<u64>,
 ) -> Result<Loader, LoadError> {
     let spec = planner.spec();
-    let classes = spec.batch as usize / spec.rank.1 as usize * spec.task.classes_per_image() as usize;
+    // A short last batch may be all there is.
+    let images = u64::from(spec.batch).min(set.len()).div_ceil(spec.rank.1.into());
+    let classes = images as usize * spec.task.classes_per_image() as usize;
     let size = RingSize {
         workers: options.workers.max(1),
         slots: options.slots.max(1),

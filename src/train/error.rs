@@ -32,8 +32,6 @@ pub enum TrainError {
     #[error(transparent)]
     Head(#[from] HeadError),
     #[error(transparent)]
-    Optimizer(#[from] OptimError),
-    #[error(transparent)]
     Evaluation(#[from] EvalError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -62,11 +60,11 @@ pub enum TrainError {
     #[error("{path}: {source}", path = path.display())]
     Weights { path: PathBuf, source: Box<NnError> },
     /// The loss is no number any more.
-    #[error("train_loss is {loss} at iteration {iter}: lower lr, or raise warmup")]
+    #[error("train_loss is {loss} at iteration {iter}: lower lr or raise warmup, in a new run (another --run_id)")]
     Diverged { iter: u64, loss: f64 },
-    /// A checkpoint of a linear evaluation has another layer.
-    #[error("the checkpoint has no `{name}` of shape {shape:?}: it belongs to another evaluation")]
-    LinearLayer { name: &'static str, shape: Vec<i64> },
+    /// A checkpoint's optimizer state is of another optimizer.
+    #[error("{path}: {source}", path = path.display())]
+    OptimizerState { path: PathBuf, source: Box<OptimError> },
 }
 
 // Boxed, because they are larger than everything else here.
@@ -88,11 +86,9 @@ impl TrainError {
         match self {
             Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) => true,
             Self::Network(NnError::ImageSize { .. }) => true,
+            Self::Load(LoadError::Episode(_)) | Self::Evaluation(EvalError::Load(LoadError::Episode(_))) => true,
             Self::RunDir(error) => {
-                matches!(
-                    **error,
-                    RunDirError::NotFresh { .. } | RunDirError::OtherConfig { .. } | RunDirError::Config(_)
-                )
+                matches!(**error, RunDirError::NotFresh { .. } | RunDirError::OtherConfig { .. })
             }
             _ => false,
         }

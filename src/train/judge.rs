@@ -6,7 +6,7 @@ use tch::Tensor;
 
 use super::TrainError;
 use super::log::Accuracies;
-use crate::eval::embed::{EmbedSpec, Embedding};
+use crate::eval::embed::EmbedSpec;
 use crate::eval::{Knn, LinearProbe, embed, knn_top1, linear_top1};
 use crate::nn::{Encoder, Mode};
 use crate::shard::ShardSet;
@@ -22,11 +22,8 @@ pub fn judge(
     test: &Arc<ShardSet>,
     spec: &EmbedSpec,
 ) -> Result<Accuracies, TrainError> {
-    let classes = train.classes().len() as i64;
-    let top1 = |encode: &dyn Fn(&Tensor) -> Tensor| -> Result<(Option<f64>, Option<f64>), TrainError> {
-        let (train, test) = both(train, test, spec, encode)?;
-        let knn = knn_top1(&train, &test, classes, Knn::default());
-        Ok((Some(knn), Some(linear_top1(&train, &test, classes, LinearProbe::default()))))
+    let top1 = |encode: &dyn Fn(&Tensor) -> Tensor| {
+        top1(train, test, spec, encode).map(|(knn, linear)| (Some(knn), Some(linear)))
     };
     let (knn_top1, linear_top1) = top1(&|images| trained.features(images, Mode::Eval))?;
     let (knn_top1_untrained, linear_top1_untrained) = top1(&|images| untrained.features(images, Mode::Eval))?;
@@ -58,25 +55,23 @@ pub fn table(accuracies: &Accuracies) -> Vec<String> {
     lines
 }
 
-/// kNN accuracy of `encode` on `test` with `train` as its bank, a fraction.
+/// Whether labels of `train` and `test` mean the same.
+pub fn comparable(train: &ShardSet, test: &ShardSet) -> bool {
+    !train.classes().is_empty() && train.classes() == test.classes()
+}
+
+/// kNN and linear accuracy of `encode` on `test`, learnt from `train`; fractions.
 ///
 /// # Errors
 /// As [`judge`].
-pub fn knn(
-    train: &Arc<ShardSet>,
-    test: &Arc<ShardSet>,
-    spec: &EmbedSpec,
-    encode: impl Fn(&Tensor) -> Tensor,
-) -> Result<f64, TrainError> {
-    let (bank, queries) = both(train, test, spec, &encode)?;
-    Ok(knn_top1(&bank, &queries, train.classes().len() as i64, Knn::default()))
-}
-
-fn both(
+pub fn top1(
     train: &Arc<ShardSet>,
     test: &Arc<ShardSet>,
     spec: &EmbedSpec,
     encode: &dyn Fn(&Tensor) -> Tensor,
-) -> Result<(Embedding, Embedding), TrainError> {
-    Ok((embed(train, spec, encode)?, embed(test, spec, encode)?))
+) -> Result<(f64, f64), TrainError> {
+    let classes = train.classes().len() as i64;
+    let (train, test) = (embed(train, spec, encode)?, embed(test, spec, encode)?);
+    let knn = knn_top1(&train, &test, classes, Knn::default());
+    Ok((knn, linear_top1(&train, &test, classes, LinearProbe::default())))
 }

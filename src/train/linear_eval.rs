@@ -12,7 +12,7 @@ use crate::device::images;
 use crate::episode::Planner;
 use crate::eval::embed::labels_of;
 use crate::loader::{Batch, LoaderOptions, load_views};
-use crate::nn::{Encoder, Mode};
+use crate::nn::{Encoder, Mode, NnError};
 use crate::shard::ShardSet;
 
 /// A linear layer, zero at the start, on the features `h` of a frozen encoder in evaluation mode.
@@ -68,7 +68,7 @@ impl Task for LinearEvaluation {
     }
 
     /// Mean over all test images, the short last batch included.
-    fn evaluate(&self) -> Result<Metrics, TrainError> {
+    fn evaluate(&self, _features: bool) -> Result<Metrics, TrainError> {
         let _no_grad = tch::no_grad_guard();
         let steps = self.test_planner.steps_per_epoch();
         let (mut loss, mut right) = (0.0, 0.0);
@@ -86,10 +86,13 @@ impl Task for LinearEvaluation {
         Self::NAMES.iter().zip(tensors).map(|(name, tensor)| (name.to_string(), tensor.detach())).collect()
     }
 
-    fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), TrainError> {
+    fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), NnError> {
         for (name, tensor) in Self::NAMES.iter().zip([&self.weight, &self.bias]) {
-            let saved = state.get(*name).filter(|saved| saved.size() == tensor.size());
-            let saved = saved.ok_or_else(|| TrainError::LinearLayer { name, shape: tensor.size() })?;
+            let saved = state.get(*name).ok_or_else(|| NnError::Missing { name: name.to_string() })?;
+            let (want, got) = (tensor.size(), saved.size());
+            if want != got {
+                return Err(NnError::Shape { name: name.to_string(), want, got });
+            }
             tch::no_grad(|| tensor.shallow_clone().copy_(saved));
         }
         Ok(())

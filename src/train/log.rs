@@ -54,9 +54,9 @@ pub struct TrainLine<'a> {
     pub iter: u64,
     /// The loss.
     pub train_loss: f64,
-    /// The rate of the next update.
+    /// The rate of this iteration.
     pub lr: f64,
-    /// Images (not views) per second since the last line.
+    /// Images (not views) per second since the last line or checkpoint.
     pub images_per_s: f64,
     /// Share of that time spent waiting for data, 0..=1.
     pub data_wait_share: f64,
@@ -127,6 +127,14 @@ impl RunLog {
             return Err(LogError::Name { name: name.clone(), kind: "evaluation" });
         }
         self.append(iter, metrics.iter().map(|(name, number)| (name.as_str(), *number)))
+    }
+
+    /// Waits until all lines are on the disk.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn sync(&self) -> Result<(), LogError> {
+        self.lines.sync_data().map_err(|reason| io_error(&self.lines_path, reason))
     }
 
     fn append<'a>(&mut self, iter: u64, numbers: impl Iterator<Item = (&'a str, f64)>) -> Result<(), LogError> {

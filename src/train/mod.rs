@@ -102,13 +102,18 @@ pub fn train(
             loss_sum = Tensor::from(0.0).to_device(device);
         }
         if due(rhythm.eval_freq) {
-            records.evaluation_line(position.iter, || task.evaluate())?;
+            // The pass at the end is always made; features are judged where the frequency asks for it.
+            let features = iter.is_multiple_of(rhythm.eval_freq);
+            records.evaluation_line(&mut position, || task.evaluate(features))?;
         }
         // Between two updates half-summed gradients would be lost: a checkpoint waits for the next update.
         numbered_due |= due(rhythm.save_freq);
         save_due |= numbered_due || due(rhythm.log_freq) || stopping;
         if save_due && updated {
             position.loss_sum = loss_sum.double_value(&[]);
+            if !position.loss_sum.is_finite() {
+                return Err(TrainError::Diverged { iter, loss: position.loss_sum });
+            }
             records.checkpoint(task, optimizer, &mut position, numbered_due)?;
             (save_due, numbered_due) = (false, false);
             if stopping && !last {

@@ -12,7 +12,7 @@ use crate::device::images;
 use crate::episode::{EpisodeSpec, Planner};
 use crate::eval::embed::EmbedSpec;
 use crate::loader::{Batch, LoadError, LoaderOptions, load_views};
-use crate::nn::{Encoder, Head, HeadOut, Mode};
+use crate::nn::{Encoder, Head, HeadOut, Mode, NnError};
 use crate::shard::ShardSet;
 
 /// What is trained and on what it is tested.
@@ -53,7 +53,8 @@ impl Pretraining {
         let batch = u64::from(self.episodes.batch).min(test.len()) as u32;
         let planner =
             Planner::new(EpisodeSpec { batch, ..self.episodes.clone() }, test.len()).map_err(LoadError::from)?;
-        let steps = planner.steps_per_epoch();
+        let wanted = if self.embed.samples == 0 { test.len() } else { self.embed.samples };
+        let steps = planner.steps_per_epoch().min(wanted.div_ceil(batch.into()));
         let (mut loss, mut accuracy) = (0.0, 0.0);
         for batch in load_views(test.clone(), planner, self.loader, 0..steps)? {
             let out = self.judge(&batch?, Mode::Eval);
@@ -75,12 +76,13 @@ impl Task for Pretraining {
         "train_contrast_acc"
     }
 
-    fn evaluate(&self) -> Result<Metrics, TrainError> {
+    fn evaluate(&self, features: bool) -> Result<Metrics, TrainError> {
         let Some(test) = &self.test else { return Ok(Metrics::new()) };
         let mut metrics = self.test_pass(test)?;
-        if !self.train.classes().is_empty() {
+        if features && judge::comparable(&self.train, test) {
             let encode = |images: &Tensor| self.encoder.features(images, Mode::Eval);
-            metrics.push(("knn_top1".into(), judge::knn(&self.train, test, &self.embed, encode)?));
+            let (knn, linear) = judge::top1(&self.train, test, &self.embed, &encode)?;
+            metrics.extend([("knn_top1".into(), knn), ("linear_top1".into(), linear)]);
         }
         Ok(metrics)
     }
@@ -89,7 +91,7 @@ impl Task for Pretraining {
         self.encoder.weights().state()
     }
 
-    fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), TrainError> {
-        Ok(self.encoder.weights().load(state)?)
+    fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), NnError> {
+        self.encoder.weights().load(state)
     }
 }

@@ -93,16 +93,15 @@ impl<W: Write> Reporter<W> {
         self.out.flush()
     }
 
-    /// Ends an unfinished progress line and gives `out` back.
+    /// Ends an unfinished progress line.
     ///
     /// # Errors
     /// Where `out` refuses.
-    pub fn finish(mut self) -> io::Result<W> {
-        if self.open {
+    pub fn end_line(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.open) {
             writeln!(self.out)?;
         }
-        self.out.flush()?;
-        Ok(self.out)
+        self.out.flush()
     }
 }
 
@@ -137,7 +136,8 @@ mod tests {
             let mut reporter = Reporter::new(Vec::new(), is_terminal);
             reporter.show(&progress).unwrap();
             reporter.say("saved").unwrap();
-            String::from_utf8(reporter.finish().unwrap()).unwrap()
+            reporter.end_line().unwrap();
+            String::from_utf8(reporter.out).unwrap()
         };
         assert_eq!(shown(false), format!("{line}\nsaved\n"));
         assert_eq!(shown(true), format!("\r{line}\x1b[K\nsaved\n"));

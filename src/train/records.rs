@@ -36,6 +36,9 @@ pub struct Position {
     pub wait_seconds: f64,
     /// Loss of the last log line.
     pub train_loss: Option<f64>,
+    /// What the last evaluation found.
+    #[serde(default)]
+    pub evaluated: Metrics,
 }
 
 /// Where people read.
@@ -57,16 +60,29 @@ pub struct Records {
     steps_per_epoch: u64,
     clock: Clock,
     shown: Option<(Progress, Instant)>,
-    evaluated: Metrics,
 }
 
-/// Time and images since the last log line.
+/// Time and images since the last log line or checkpoint.
 struct Clock {
     since: Instant,
+    steps: u64,
     images: u64,
     wait: Duration,
     /// Waiting time of the loader up to the last log line.
     wait_before: Duration,
+}
+
+impl Clock {
+    fn new(wait_before: Duration) -> Self {
+        Self { since: Instant::now(), steps: 0, images: 0, wait: Duration::ZERO, wait_before }
+    }
+}
+
+impl Drop for Records {
+    /// Leaves the console at the start of a line, for whoever writes next.
+    fn drop(&mut self) {
+        let _ = self.reporter.end_line();
+    }
 }
 
 impl Records {
@@ -85,9 +101,8 @@ impl Records {
             reporter: Reporter::new(console.out, console.is_terminal),
             refreshes: console.is_terminal,
             steps_per_epoch: 1,
-            clock: Clock { since: Instant::now(), images: 0, wait: Duration::ZERO, wait_before: Duration::ZERO },
+            clock: Clock::new(Duration::ZERO),
             shown: None,
-            evaluated: Metrics::new(),
         };
         for note in &loaded.notes {
             records.say(&format!("note: {note}"));
@@ -113,6 +128,7 @@ impl Records {
     pub fn newest_checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
         let Some(path) = self.run.newest_checkpoint() else { return Ok(None) };
         let checkpoint = Checkpoint::read(path)?;
+        checkpoint.expect_arch(&self.config.arch.show())?;
         let saved = checkpoint.meta.extra["data"].as_str().unwrap_or_default();
         if saved != self.data {
             let (path, saved, now) = (path.to_owned(), saved.to_owned(), self.data.clone());
@@ -121,7 +137,7 @@ impl Records {
         Ok(Some(checkpoint))
     }
 
-    /// Where the run of `checkpoint` stands.
+    /// Where the run of `checkpoint` stands; says so.
     ///
     /// # Errors
     /// Where the checkpoint does not say.
@@ -146,6 +162,7 @@ impl Records {
 
     /// Counts one step of `plan`; `wait` is the loader's waiting time so far.
     pub fn count(&mut self, plan: &EpisodePlan, wait: Duration) {
+        self.clock.steps += 1;
         self.clock.images += plan.images() as u64;
         self.clock.wait = wait.saturating_sub(self.clock.wait_before);
         if let Some((progress, at)) = &mut self.shown
@@ -190,7 +207,7 @@ impl Records {
             terms: &terms,
             others: &others,
         };
-        self.log()?.training(&line)?;
+        self.log(position.iter)?.training(&line)?;
         let progress = Progress {
             iter: position.iter,
             iters,
@@ -198,7 +215,7 @@ impl Records {
             data_wait_share,
             loss,
             lr,
-            seconds_per_iter: seconds / position.loss_count as f64,
+            seconds_per_iter: seconds / self.clock.steps as f64,
         };
         let _ = self.reporter.show(&progress);
         self.shown = Some((progress, Instant::now()));
@@ -214,8 +231,7 @@ impl Records {
         position.images += self.clock.images;
         position.train_seconds += self.clock.since.elapsed().as_secs_f64();
         position.wait_seconds += self.clock.wait.as_secs_f64();
-        let wait_before = self.clock.wait_before + self.clock.wait;
-        self.clock = Clock { since: Instant::now(), images: 0, wait: Duration::ZERO, wait_before };
+        self.clock = Clock::new(self.clock.wait_before + self.clock.wait);
     }
 
     /// Runs an evaluation with the clock stopped and logs what it finds.
@@ -224,16 +240,17 @@ impl Records {
     /// What the evaluation finds; where the log cannot be written.
     pub fn evaluation_line(
         &mut self,
-        iter: u64,
+        position: &mut Position,
         evaluate: impl FnOnce() -> Result<Metrics, TrainError>,
     ) -> Result<(), TrainError> {
         let start = Instant::now();
         let metrics = evaluate()?;
         if !metrics.is_empty() {
-            self.log()?.evaluation(iter, &metrics)?;
+            let iter = position.iter;
+            self.log(iter)?.evaluation(iter, &metrics)?;
             let numbers: Vec<_> = metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
             self.say(&format!("iteration {iter}: {}", numbers.join("  ")));
-            self.evaluated = metrics;
+            position.evaluated = metrics;
         }
         self.clock.since += start.elapsed();
         Ok(())
@@ -251,6 +268,10 @@ impl Records {
         numbered: bool,
     ) -> Result<(), TrainError> {
         self.book(position);
+        if let Some(log) = &self.log {
+            // Lines up to a checkpoint last as long as the checkpoint.
+            log.sync()?;
+        }
         let meta = Meta {
             iter: position.iter,
             arch: self.config.arch.show(),
@@ -273,15 +294,19 @@ impl Records {
     /// # Errors
     /// Where the file cannot be written.
     pub fn summary(&mut self, position: &Position, accuracies: Option<Accuracies>) -> Result<(), TrainError> {
-        let evaluated = |name: &str| self.evaluated.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
-        let seen =
-            Accuracies { knn_top1: evaluated("knn_top1"), linear_top1: evaluated("test_acc"), ..Accuracies::default() };
+        let evaluated =
+            |name: &str| position.evaluated.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+        let seen = Accuracies {
+            knn_top1: evaluated("knn_top1"),
+            linear_top1: evaluated("linear_top1").or(evaluated("test_acc")),
+            ..Accuracies::default()
+        };
         let trained = position.train_seconds > 0.0;
         let summary = Summary {
             iter: position.iter,
             train_loss: position.train_loss,
             images_per_s: trained.then(|| position.images as f64 / position.train_seconds),
-            data_wait_share: trained.then(|| position.wait_seconds / position.train_seconds),
+            data_wait_share: trained.then(|| (position.wait_seconds / position.train_seconds).min(1.0)),
             train_seconds: position.train_seconds,
             accuracies: accuracies.unwrap_or(seen),
         };
@@ -295,9 +320,10 @@ impl Records {
         Ok(())
     }
 
-    fn log(&mut self) -> Result<&mut RunLog, TrainError> {
+    /// The log; where no training began, with what it holds up to `iter`.
+    fn log(&mut self, iter: u64) -> Result<&mut RunLog, TrainError> {
         if self.log.is_none() {
-            self.log = Some(RunLog::open(self.run.path(), Some(u64::MAX))?);
+            self.log = Some(RunLog::open(self.run.path(), Some(iter))?);
         }
         Ok(self.log.as_mut().expect("opened above"))
     }

@@ -76,7 +76,7 @@ impl RunDir {
         match (&newest, &saved) {
             (Some(newest), _) if config.fresh => return Err(RunDirError::NotFresh { checkpoint: newest.clone() }),
             (Some(_), None) => return Err(RunDirError::NoConfig { path }),
-            (_, Some(saved)) if !config.fresh => {
+            (Some(_), Some(saved)) => {
                 config.seed = config.seed.or(saved.seed);
                 let differences = config.differences(saved);
                 if !differences.is_empty() {

@@ -7,13 +7,13 @@ use std::sync::atomic::AtomicBool;
 use tch::{Device, Kind};
 
 use super::checkpoint::Checkpoint;
-use super::judge::judge;
+use super::judge::{comparable, judge};
 use super::linear_eval::LinearEvaluation;
 use super::pretrain::Pretraining;
 use super::task::Task;
 use super::{Console, Position, Records, Rhythm, TrainError, train};
 use crate::augment::ViewSpec;
-use crate::config::{self, Config, Loaded, Problem};
+use crate::config::{self, Config, Loaded, Problem, Value};
 use crate::device;
 use crate::episode::{EpisodeSpec, Order, Planner, RowLayout};
 use crate::eval::embed::EmbedSpec;
@@ -62,9 +62,12 @@ impl Data {
 fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
     let config = &loaded.config;
     let data = Data::open(config)?;
-    if config.final_eval && data.test.is_none() {
-        return Err(no_test(config));
+    match &data.test {
+        None if config.final_eval || config.eval_only => return Err(no_test(config)),
+        Some(test) if config.final_eval => same_classes(config, &data.train, test)?,
+        _ => {}
     }
+    let ckpt = named_checkpoint(config)?;
     let device = device::best();
     let spec = encoder_spec(config, arch(config.arch));
     spec.arch.check_image_size(config.image_size())?;
@@ -90,7 +93,7 @@ fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -
         test: data.test.clone(),
     };
     let mut optimizer = Optimizer::new(rule(config), task.encoder.weights().trained());
-    let position = start(&mut records, &task, &mut optimizer, config)?;
+    let position = start(&mut records, &task, &mut optimizer, config, ckpt)?;
 
     records.say(&format!(
         "{}; batches of {} images, {} views each",
@@ -101,7 +104,7 @@ fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -
     records.say(&describe(&task.encoder, &data, device));
     let position = go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, stop)?;
 
-    let ended = Some(position.iter) == config.iters;
+    let ended = Some(position.iter) == config.iters || config.eval_only;
     let judgement = match &data.test {
         Some(test) if config.final_eval && ended => {
             records.say("final evaluation: trained encoder, untrained encoder, raw pixels");
@@ -116,11 +119,8 @@ fn evaluate(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -
     let config = &loaded.config;
     let data = Data::open(config)?;
     let test = data.test.clone().ok_or_else(|| no_test(config))?;
-    let classes = data.train.classes();
-    if classes.is_empty() || classes != test.classes() {
-        let (train, test) = (classes.len(), test.classes().len());
-        return Err(TrainError::Classes { dataset: config.data_path.clone(), train, test });
-    }
+    same_classes(config, &data.train, &test)?;
+    let ckpt = named_checkpoint(config)?;
     let device = device::best();
     let view = ViewSpec::bicubic(config.image_size());
     let policies = config.eval_policies()?;
@@ -133,7 +133,7 @@ fn evaluate(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -
     let seed = records.seed();
     let encoder = frozen_encoder(config, saved, seed, device)?;
     let width = encoder.spec().arch.features();
-    let (weight, bias) = LinearEvaluation::zero_layer(classes.len() as i64, width, device);
+    let (weight, bias) = LinearEvaluation::zero_layer(data.train.classes().len() as i64, width, device);
     let task = LinearEvaluation {
         encoder,
         weight,
@@ -148,7 +148,7 @@ fn evaluate(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -
     let parameters = LinearEvaluation::NAMES.iter().zip([&task.weight, &task.bias]);
     let parameters = parameters.map(|(name, tensor)| (name.to_string(), tensor.shallow_clone())).collect();
     let mut optimizer = Optimizer::new(rule(config), parameters);
-    let position = start(&mut records, &task, &mut optimizer, config)?;
+    let position = start(&mut records, &task, &mut optimizer, config, ckpt)?;
 
     let episodes = EpisodeSpec {
         seed,
@@ -162,22 +162,42 @@ fn evaluate(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -
     records.summary(&position, None)
 }
 
-/// Takes over the newest checkpoint of the run, or the weights of `--ckpt`, where there is one.
+/// The checkpoint that `--ckpt` names.
+fn named_checkpoint(config: &Config) -> Result<Option<Checkpoint>, TrainError> {
+    if config.ckpt.is_empty() {
+        return Ok(None);
+    }
+    let checkpoint = Checkpoint::read(Path::new(&config.ckpt))?;
+    checkpoint.expect_arch(&config.arch.show())?;
+    Ok(Some(checkpoint))
+}
+
+/// Takes over the newest checkpoint of the run, or else the one that `--ckpt` names: weights, optimizer state and position; for
+/// `eval_only` no optimizer state.
 fn start(
     records: &mut Records,
     task: &dyn Task,
     optimizer: &mut Optimizer,
     config: &Config,
+    ckpt: Option<Checkpoint>,
 ) -> Result<Position, TrainError> {
-    if let Some(checkpoint) = records.newest_checkpoint()? {
-        task.load(&checkpoint.model)?;
-        optimizer.load_state(&checkpoint.optimizer)?;
-        return records.resume(&checkpoint);
+    let Some(checkpoint) = records.newest_checkpoint()?.or(ckpt) else { return Ok(Position::default()) };
+    let path = &checkpoint.path;
+    task.load(&checkpoint.model).map_err(|source| TrainError::Weights { path: path.clone(), source: source.into() })?;
+    if !config.eval_only {
+        optimizer
+            .load_state(&checkpoint.optimizer)
+            .map_err(|source| TrainError::OptimizerState { path: path.clone(), source: source.into() })?;
     }
-    if !config.ckpt.is_empty() {
-        task.load(&Checkpoint::read(Path::new(&config.ckpt))?.model)?;
+    records.resume(&checkpoint)
+}
+
+fn same_classes(config: &Config, train: &ShardSet, test: &ShardSet) -> Result<(), TrainError> {
+    if comparable(train, test) {
+        return Ok(());
     }
-    Ok(Position::default())
+    let (train, test) = (train.classes().len(), test.classes().len());
+    Err(TrainError::Classes { dataset: config.data_path.clone(), train, test })
 }
 
 /// Trains from `position` to the end, unless the config only evaluates.
@@ -188,12 +208,12 @@ fn go(
     optimizer: &mut Optimizer,
     planner: Planner,
     data: &Arc<ShardSet>,
-    position: Position,
+    mut position: Position,
     config: &Config,
     stop: &AtomicBool,
 ) -> Result<Position, TrainError> {
     if config.eval_only {
-        records.evaluation_line(position.iter, || task.evaluate())?;
+        records.evaluation_line(&mut position, || task.evaluate(!config.final_eval))?;
         return Ok(position);
     }
     let iters = config.iters.ok_or(TrainError::Unset { key: "iters", what: "say how many steps to train" })?;
@@ -321,7 +341,7 @@ fn describe(encoder: &Encoder, data: &Data, device: Device) -> String {
     let scalars: usize = encoder.weights().trained().iter().map(|(_, tensor)| tensor.numel()).sum();
     let held_out = data.test.as_ref().map_or("no held-out images".into(), |test| format!("{} held out", test.len()));
     format!(
-        "{} with {:.2} M trained parameters on {device:?}; {} training images, {held_out}",
+        "{} with {:.2} M parameters on {device:?}; {} training images, {held_out}",
         encoder.spec().arch.name(),
         scalars as f64 / 1e6,
         data.train.len()

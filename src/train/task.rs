@@ -6,6 +6,7 @@ use tch::Tensor;
 
 use super::TrainError;
 use crate::loader::Batch;
+use crate::nn::NnError;
 
 /// Named numbers of a log line.
 pub type Metrics = Vec<(String, f64)>;
@@ -31,11 +32,12 @@ pub trait Task {
     /// The published name of the training accuracy.
     fn accuracy_name(&self) -> &'static str;
 
-    /// A full test pass: `test_*`, `knn_*` and `linear_*` metrics.
+    /// A test pass, and with `features` kNN and a linear probe on frozen features, which embed both splits: `test_*`, `knn_*` and
+    /// `linear_*` metrics.
     ///
     /// # Errors
     /// What the loader finds.
-    fn evaluate(&self) -> Result<Metrics, TrainError>;
+    fn evaluate(&self, features: bool) -> Result<Metrics, TrainError>;
 
     /// Every tensor of a checkpoint, by name.
     fn state(&self) -> Vec<(String, Tensor)>;
@@ -44,5 +46,5 @@ pub trait Task {
     ///
     /// # Errors
     /// Where the state is of another architecture.
-    fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), TrainError>;
+    fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), NnError>;
 }

@@ -82,19 +82,18 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         view,
         rank: (0, 1),
     };
-    let planner = Planner::new(spec, set.len()).map_err(|error: EpisodeError| Failure::Failed(error.to_string()))?;
+    let planner = Planner::new(spec, samples).map_err(|error: EpisodeError| Failure::Failed(error.to_string()))?;
+    let steps = planner.steps_per_epoch();
     let options = LoaderOptions { workers: args.workers, ..LoaderOptions::default() };
 
     let mut table = Table::default();
-    for batch in load_views(set, planner, options, 0..samples.div_ceil(BATCH.into()))? {
+    for batch in load_views(set, planner, options, 0..steps)? {
         let batch = batch.map_err(|error: LoadError| Failure::Failed(error.to_string()))?;
         let plan = batch.plan();
         for image in 0..plan.images() {
-            if u64::from(plan.samples[image]) < samples {
-                for (number, row) in plan.rows_of(image).enumerate() {
-                    let pixels = &batch.pixels()[row * view.bytes()..][..view.bytes()];
-                    table.push(plan.samples[image], number, &plan.views[row], pixels);
-                }
+            for (number, row) in plan.rows_of(image).enumerate() {
+                let pixels = &batch.pixels()[row * view.bytes()..][..view.bytes()];
+                table.push(plan.samples[image], number, &plan.views[row], pixels);
             }
         }
     }
