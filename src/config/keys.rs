@@ -28,7 +28,7 @@ keys! {
         save_freq: u64 = 10_000_000_000_000_000;
         /// how many numbered checkpoints to keep
         keep_checkpoints: u64 = 5;
-        /// start from this checkpoint's weights (eval_only: judge it)
+        /// go on from this checkpoint: weights, optimizer, iteration (eval_only: judge it)
         ckpt: String = String::new();
         /// evaluate, do not train
         eval_only: bool = false;

@@ -15,6 +15,7 @@ use super::{Console, Position, Records, Rhythm, TrainError, train};
 use crate::augment::ViewSpec;
 use crate::config::{self, Config, Loaded, Problem, Value};
 use crate::device;
+use crate::dist::World;
 use crate::episode::{EpisodeSpec, Order, Planner, RowLayout};
 use crate::eval::embed::EmbedSpec;
 use crate::loader::{LoaderOptions, load_views};
@@ -234,6 +235,7 @@ fn go(
 
 fn episodes(config: &Config, seed: u64) -> EpisodeSpec {
     let policies = config.view_policies();
+    let world = World::single();
     let views = (0..config.views()).map(|view| if view < config.n_supp { policies.support } else { policies.query });
     EpisodeSpec {
         seed,
@@ -242,7 +244,7 @@ fn episodes(config: &Config, seed: u64) -> EpisodeSpec {
         views: views.collect(),
         task: config.task_policy(),
         view: ViewSpec::bicubic(config.image_size()),
-        rank: (0, 1),
+        rank: (world.rank(), world.size()),
     }
 }
 

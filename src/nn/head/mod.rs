@@ -6,7 +6,6 @@
 //! so embeddings gathered from several processes only have to be brought into [`RowLayout::joined`] order.
 //!
 //! **Temperature means different things**, as published: the contrastive head multiplies by it, the prototype head divides by it.
-//! [`Head::logit_scale`] says what comes out.
 
 pub mod nt_xent;
 pub mod proto;
@@ -122,15 +121,6 @@ impl Head {
                 Err(HeadError::Shots { head, n_supp, n_query, views })
             }
             _ => Ok(()),
-        }
-    }
-
-    /// By how much a cosine moves a logit.
-    pub fn logit_scale(&self) -> f64 {
-        match *self {
-            Head::Contrastive { temperature } => temperature,
-            // -|x - c|^2 / T of unit rows is (2 cos - 2) / T.
-            Head::Proto { temperature, .. } => 2.0 / temperature,
         }
     }
 
