@@ -1,6 +1,7 @@
 //! `metacl-train`: trains and evaluates encoders. Command line and file to a config, config to a run.
 
 use std::io::{self, IsTerminal};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -32,7 +33,13 @@ fn run() -> Result<(), Error> {
         Command::Run(loaded) => {
             let console = Console { out: Box::new(io::stdout()), is_terminal: io::stdout().is_terminal() };
             let logs = std::env::var("EXMAN_PATH").unwrap_or_else(|_| LOGS.to_owned());
-            train::run(&loaded, console, Path::new(&logs), &stop_on_ctrl_c())?;
+            if std::env::var_os("RUST_BACKTRACE").is_none() {
+                // libtorch's refusals arrive as panics with a trace of many lines; `run` prints their first.
+                panic::set_hook(Box::new(|_| {}));
+            }
+            let stop = stop_on_ctrl_c();
+            panic::catch_unwind(AssertUnwindSafe(|| train::run(&loaded, console, Path::new(&logs), &stop)))
+                .map_err(|payload| Error::panicked(&*payload))??;
         }
     }
     Ok(())

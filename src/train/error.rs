@@ -51,6 +51,11 @@ pub enum TrainError {
     /// A checkpoint that does not say where its run stands.
     #[error("{path}: no position in the checkpoint: {reason}", path = path.display())]
     Position { path: PathBuf, reason: serde_json::Error },
+    /// The raw-pixel baseline of the final evaluation does not fit into memory.
+    #[error(
+        "final_eval compares with the raw pixels of {samples} images, {bytes} bytes: give --eval_samples {fits} or less"
+    )]
+    TooManyPixels { samples: u64, bytes: u64, fits: u64 },
     /// Classes are missing or differ.
     #[error(
         "{dataset}: {train} classes in `train`, {test} held out: evaluation needs the same classes in both; convert them together"
@@ -84,7 +89,9 @@ impl TrainError {
     /// Whether another command line or config, not another machine or dataset, is what helps.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) => true,
+            Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) | Self::TooManyPixels { .. } => {
+                true
+            }
             Self::Network(NnError::ImageSize { .. }) => true,
             Self::Load(LoadError::Episode(_)) | Self::Evaluation(EvalError::Load(LoadError::Episode(_))) => true,
             Self::RunDir(error) => {

@@ -27,6 +27,8 @@ use crate::shard::ShardSet;
 
 /// Momentum of `sgd`, as published.
 const SGD_MOMENTUM: f64 = 0.9;
+/// Most bytes of raw pixels that the final evaluation embeds; it needs about three times as much.
+const MOST_PIXEL_BYTES: u64 = 4 << 30;
 /// Filters of the Conv-4 blocks, the few-shot standard's small variant.
 const CONV4_FILTERS: u32 = 32;
 
@@ -65,7 +67,10 @@ fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -
     let data = Data::open(config)?;
     match &data.test {
         None if config.final_eval || config.eval_only => return Err(no_test(config)),
-        Some(test) if config.final_eval => same_classes(config, &data.train, test)?,
+        Some(test) if config.final_eval => {
+            same_classes(config, &data.train, test)?;
+            pixels_fit(config, &data.train)?;
+        }
         _ => {}
     }
     let ckpt = named_checkpoint(config)?;
@@ -191,6 +196,17 @@ fn start(
             .map_err(|source| TrainError::OptimizerState { path: path.clone(), source: source.into() })?;
     }
     records.resume(&checkpoint)
+}
+
+/// The final evaluation holds the training views as f32, the raw pixels that encoders are compared with.
+fn pixels_fit(config: &Config, train: &ShardSet) -> Result<(), TrainError> {
+    let samples = config.eval_samples.unwrap_or(u64::MAX).min(train.len());
+    let bytes = samples.saturating_mul(4 * ViewSpec::bicubic(config.image_size()).bytes() as u64);
+    if bytes > MOST_PIXEL_BYTES {
+        let fits = samples * MOST_PIXEL_BYTES / bytes;
+        return Err(TrainError::TooManyPixels { samples, bytes, fits });
+    }
+    Ok(())
 }
 
 fn same_classes(config: &Config, train: &ShardSet, test: &ShardSet) -> Result<(), TrainError> {
