@@ -2,10 +2,14 @@
 //!
 //! Lives here: the types that every stage passes on. Not here: codecs, resampling, drawing.
 
+mod planes;
+
 use std::fmt;
 
+pub use planes::{PAD, Planes, PlanesRef};
+
 /// Width and height in pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Size {
     /// Columns.
     pub width: u32,

@@ -1,0 +1,186 @@
+//! Planar RGB: what decoders write and what the resampler reads, 16 or 32 values a load.
+
+use super::{PixelsRef, Rect, Size};
+
+/// Bytes behind the last pixel of every row that may be read (and in [`Planes`] written); their values mean nothing.
+pub const PAD: usize = 64;
+
+/// Borrowed planar RGB, u8: three planes of rows that lie `stride` bytes apart.
+///
+/// Behind every row at least [`PAD`] more bytes can be read: vector code need not stop at the last pixel.
+#[derive(Clone, Copy)]
+pub struct PlanesRef<'a> {
+    data: &'a [u8],
+    size: Size,
+    stride: usize,
+    plane: usize,
+}
+
+impl<'a> PlanesRef<'a> {
+    /// Width and height.
+    pub fn size(self) -> Size {
+        self.size
+    }
+
+    /// Bytes from a row to the next.
+    pub fn stride(self) -> usize {
+        self.stride
+    }
+
+    /// Whether R, G and B are the same bytes.
+    pub fn is_gray(self) -> bool {
+        self.plane == 0
+    }
+
+    /// Row `y` of channel `channel` (R, G, B), `width` bytes.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn row(self, channel: usize, y: u32) -> &'a [u8] {
+        &self.padded_row(channel, y)[..self.size.width as usize]
+    }
+
+    /// Row `y` of channel `channel` and the [`PAD`] bytes behind it.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn padded_row(self, channel: usize, y: u32) -> &'a [u8] {
+        assert!(channel < 3 && y < self.size.height, "row {y} of channel {channel} of {}", self.size);
+        &self.data[channel * self.plane + y as usize * self.stride..][..self.size.width as usize + PAD]
+    }
+
+    /// The part `rect` of it, without a copy.
+    ///
+    /// # Panics
+    /// Where `rect` is not inside.
+    pub fn window(self, rect: Rect) -> Self {
+        assert!(rect.fits(self.size), "{rect:?} of {}", self.size);
+        let first = rect.y as usize * self.stride + rect.x as usize;
+        Self { data: &self.data[first..], size: rect.size(), ..self }
+    }
+
+    /// Its pixels as HWC bytes, appended to `out`.
+    pub fn interleave_into(self, out: &mut Vec<u8>) {
+        for y in 0..self.size.height {
+            let [red, green, blue] = [0, 1, 2].map(|channel| self.row(channel, y));
+            for ((red, green), blue) in red.iter().zip(green).zip(blue) {
+                out.extend_from_slice(&[*red, *green, *blue]);
+            }
+        }
+    }
+}
+
+/// Owned planar RGB, u8; a buffer that only grows, for one image after another.
+#[derive(Default)]
+pub struct Planes {
+    data: Vec<u8>,
+    size: Size,
+    stride: usize,
+    plane: usize,
+}
+
+impl Planes {
+    /// Makes it an image of `size` with three planes; the pixels are whatever was there.
+    pub fn reset(&mut self, size: Size) {
+        self.lay_out(size, 3);
+    }
+
+    /// Makes it a gray image of `size`: R, G and B share one plane.
+    pub fn reset_gray(&mut self, size: Size) {
+        self.lay_out(size, 1);
+    }
+
+    fn lay_out(&mut self, size: Size, planes: usize) {
+        self.size = size;
+        self.stride = (size.width as usize + PAD).next_multiple_of(32);
+        let plane = self.stride * size.height as usize;
+        self.plane = if planes == 1 { 0 } else { plane };
+        let length = planes * plane;
+        if self.data.len() < length {
+            self.data.resize(length, 0);
+        }
+    }
+
+    /// Width and height.
+    pub fn size(&self) -> Size {
+        self.size
+    }
+
+    /// Bytes from a row to the next, at least `width + PAD`.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Row `y` of channel `channel` with its [`PAD`] bytes, to write.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn padded_row_mut(&mut self, channel: usize, y: u32) -> &mut [u8] {
+        assert!(channel < 3 && y < self.size.height, "row {y} of channel {channel} of {}", self.size);
+        &mut self.data[channel * self.plane + y as usize * self.stride..][..self.size.width as usize + PAD]
+    }
+
+    /// The rows `y` of R, G and B with their [`PAD`] bytes, to write.
+    ///
+    /// # Panics
+    /// Where there is no such row, or where the image [is gray](PlanesRef::is_gray).
+    pub fn padded_rows_mut(&mut self, y: u32) -> [&mut [u8]; 3] {
+        assert!(self.plane > 0 && y < self.size.height, "row {y} of {}", self.size);
+        let (start, length) = (y as usize * self.stride, self.size.width as usize + PAD);
+        let (red, rest) = self.data.split_at_mut(self.plane);
+        let (green, blue) = rest.split_at_mut(self.plane);
+        [red, green, blue].map(|plane| &mut plane[start..start + length])
+    }
+
+    /// Borrows it.
+    pub fn as_ref(&self) -> PlanesRef<'_> {
+        PlanesRef { data: &self.data, size: self.size, stride: self.stride, plane: self.plane }
+    }
+
+    /// Makes it a copy of `pixels`.
+    pub fn copy_from(&mut self, pixels: PixelsRef<'_>) {
+        self.reset(pixels.size());
+        for y in 0..pixels.size().height {
+            let [red, green, blue] = self.padded_rows_mut(y);
+            let to = red.iter_mut().zip(green).zip(blue);
+            for (((red, green), blue), from) in to.zip(pixels.row(y).chunks_exact(3)) {
+                (*red, *green, *blue) = (from[0], from[1], from[2]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_show_their_part() {
+        let size = Size::new(5, 4);
+        let bytes: Vec<u8> = (0..60).collect();
+        let pixels = PixelsRef::new(&bytes, size).unwrap();
+        let mut planes = Planes::default();
+        planes.reset(Size::new(70, 3));
+        planes.copy_from(pixels);
+        let window = planes.as_ref().window(Rect { x: 3, y: 1, width: 2, height: 3 });
+        for y in 0..3 {
+            for channel in 0..3 {
+                let expected: Vec<u8> = pixels.row(y + 1)[9..].chunks(3).map(|pixel| pixel[channel]).collect();
+                assert_eq!(window.row(channel, y), expected);
+                assert_eq!(window.padded_row(channel, y).len(), 2 + PAD);
+            }
+        }
+        let mut back = Vec::new();
+        planes.as_ref().interleave_into(&mut back);
+        assert_eq!(back, bytes);
+    }
+
+    #[test]
+    fn gray_shares_one_plane() {
+        let mut planes = Planes::default();
+        planes.reset_gray(Size::new(2, 1));
+        planes.padded_row_mut(0, 0)[..2].copy_from_slice(&[7, 9]);
+        assert!(planes.as_ref().is_gray());
+        assert_eq!(planes.as_ref().row(2, 0), [7, 9]);
+    }
+}
