@@ -11,7 +11,7 @@ use std::time::Duration;
 use metacl::augment::{ClassPlan, CropBox, ViewPlan};
 use metacl::episode::{EpisodeError, EpisodePlan, RowLayout};
 use metacl::image::Size;
-use metacl::loader::{LoadError, Loader, Meter, Produce, RingSize};
+use metacl::loader::{Laps, LoadError, Loader, Produce, RingSize};
 
 const IMAGES: usize = 5;
 const VIEWS: usize = 2;
@@ -52,7 +52,7 @@ impl Produce for Marked {
         plan: &EpisodePlan,
         image: usize,
         rows: &mut dyn Iterator<Item = (usize, &mut [u8])>,
-        _: &Meter,
+        _: &mut Laps,
     ) -> Result<(), LoadError> {
         (self.fault)(plan.step, image)?;
         for (row, bytes) in rows {
@@ -98,7 +98,7 @@ fn every_row_holds_its_own_step() {
         for (step, batch) in loader.enumerate() {
             let batch = batch.unwrap();
             assert_eq!(batch.plan().step, step as u64);
-            for (row, bytes) in batch.pixels().chunks(ROW_BYTES).enumerate() {
+            for (row, bytes) in batch.bytes().chunks(ROW_BYTES).enumerate() {
                 assert!(bytes.iter().all(|&byte| byte == mark(step as u64, row)), "step {step} row {row}");
             }
             steps += 1;
@@ -163,7 +163,7 @@ fn dropping_early_stops_all_threads() {
             // A batch outlives its loader.
             if let Some(batch) = kept {
                 let batch = batch.unwrap();
-                assert_eq!(batch.pixels()[0], mark(batch.plan().step, 0));
+                assert_eq!(batch.bytes()[0], mark(batch.plan().step, 0));
             }
         }
     });
@@ -176,7 +176,7 @@ fn a_consumer_that_keeps_batches_only_blocks_its_slots() {
         let kept: Vec<_> = loader.by_ref().take(SIZE.slots).map(Result::unwrap).collect();
         assert_eq!(rendered.load(Ordering::Relaxed), (SIZE.slots * IMAGES) as u64);
         for (step, batch) in kept.iter().enumerate() {
-            assert_eq!(batch.pixels()[0], mark(step as u64, 0));
+            assert_eq!(batch.bytes()[0], mark(step as u64, 0));
         }
         drop(kept);
         assert_eq!(loader.filter(Result::is_ok).count(), 97);

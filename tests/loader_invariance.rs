@@ -69,7 +69,7 @@ fn batches(
     let planner = Planner::new(spec, set.len()).unwrap();
     let options = LoaderOptions { workers, slots, ..LoaderOptions::default() };
     let loader = load_views(set.clone(), planner, options, steps).unwrap();
-    loader.map(|batch| batch.unwrap().pixels().to_vec()).collect()
+    loader.map(|batch| batch.unwrap().bytes().to_vec()).collect()
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn rows_show_what_the_plan_says() {
     for batch in load_views(set.clone(), planner, LoaderOptions::default(), 0..3).unwrap() {
         let batch = batch.unwrap();
         let plan = batch.plan();
-        for (view, bytes) in plan.views.iter().zip(batch.pixels().chunks(ViewSpec::bicubic(32).bytes())) {
+        for (view, bytes) in plan.views.iter().zip(batch.bytes().chunks(ViewSpec::bicubic(32).bytes())) {
             let sample = plan.samples[view.source as usize];
             let image = Pixels::new(picture(sample), size_of(sample)).unwrap();
             let expected = reference::render(image.as_ref(), view, ViewSpec::bicubic(32));

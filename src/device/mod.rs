@@ -16,6 +16,6 @@ pub fn best() -> Device {
 pub fn images(batch: &Batch, view: ViewSpec, device: Device) -> Tensor {
     let side = i64::from(view.size);
     let rows = batch.plan().views.len() as i64;
-    let bytes = Tensor::from_data_size(batch.pixels(), &[rows, 3, side, side], Kind::Uint8);
+    let bytes = Tensor::from_data_size(batch.bytes(), &[rows, 3, side, side], Kind::Uint8);
     bytes.to_device(device).to_kind(Kind::Float) / 255.0
 }

@@ -1,7 +1,7 @@
 //! Threads and slots: planned steps become finished batches, in order, in place.
 //!
 //! ```text
-//! planner thread ── tasks (one a source image) ──► workers ── last task of a step ──► full[slot] ──► consumer
+//! planner thread ── tasks (some source images) ──► workers ── last task of a step ──► full[slot] ──► consumer
 //!       ▲                                                                                            │
 //!       └──────────────────────────── free[slot] ◄── batch dropped ◄────────────────────────────────┘
 //! ```
@@ -14,6 +14,7 @@
 //!
 //! Not here: what is drawn (`episode`), tensors (`device`).
 
+mod executor;
 mod ring;
 mod slot;
 pub mod stats;
@@ -25,8 +26,8 @@ use crate::episode::EpisodeError;
 use crate::shard::ShardError;
 
 pub use ring::{Batch, Loader, Produce, RingSize};
-pub use stats::{LoaderStats, Meter};
-pub use views::{LoaderOptions, load_views};
+pub use stats::{Laps, LoaderStats, Stage};
+pub use views::{Delivery, Executor, LoaderOptions, load_views};
 
 /// Why a batch could not be made.
 #[derive(Debug, thiserror::Error)]

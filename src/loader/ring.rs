@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::LoadError;
 use super::slot::RowBuffer;
-use super::stats::{LoaderStats, Meter, Stage};
+use super::stats::{Laps, LoaderStats, Meter, Stage};
 use crate::episode::EpisodePlan;
 
 /// Makes the content of batches; the ring brings threads, order and memory.
@@ -31,9 +31,20 @@ pub trait Produce: Send + Sync + 'static {
         plan: &EpisodePlan,
         image: usize,
         rows: &mut dyn Iterator<Item = (usize, &mut [u8])>,
-        meter: &Meter,
+        laps: &mut Laps,
     ) -> Result<(), LoadError>;
 }
+
+/// Source images of a step, at least one: what a worker takes at a time.
+struct Task {
+    job: Arc<Job>,
+    images: Range<usize>,
+}
+
+/// Parts that each worker's share of a step is cut into: enough that no worker is left with a long one at the end of a run.
+const PARTS: usize = 16;
+/// Most images of a task: taking one from the queue costs as much as a tenth of a 32 px view.
+const MOST_IMAGES: usize = 32;
 
 /// Threads and memory of a ring, all at least 1.
 #[derive(Clone, Copy, Debug)]
@@ -122,13 +133,14 @@ impl Loader {
             threads: Vec::new(),
         };
         // Made after `loader`, so that they go first where a thread cannot start and `loader` waits for the others to end.
-        let (task_in, task_out) = bounded(2 * size.workers);
+        // Holds at most the tasks of `slots` steps.
+        let (task_in, task_out) = unbounded();
         for worker in 0..size.workers {
             let (shared, tasks) = (shared.clone(), task_out.clone());
             loader.spawn(format!("worker-{worker}"), move || work(&shared, &tasks))?;
         }
         drop(task_out);
-        loader.spawn("planner".into(), move || plan_steps(&shared, steps, &free_out, &task_in))?;
+        loader.spawn("planner".into(), move || plan_steps(&shared, size.workers, steps, &free_out, &task_in))?;
         Ok(loader)
     }
 
@@ -154,7 +166,10 @@ impl Iterator for Loader {
         }
         let step = self.steps.next()?;
         let slot = (step % self.full.len() as u64) as usize;
-        let received = self.ring.meter().time(Stage::ConsumerWait, || self.full[slot].recv());
+        let mut laps = Laps::default();
+        let received = self.full[slot].recv();
+        laps.mark(Stage::ConsumerWait);
+        self.ring.meter().add(&mut laps);
         let result = received.expect("the ring, which holds the senders, lives as long as the loader");
         self.failed = result.is_err();
         Some(result.map(|job| Batch { job, ring: self.ring.clone(), free: self.free[slot].clone() }))
@@ -188,8 +203,9 @@ impl Batch {
         &self.job.plan
     }
 
-    /// The views, `[rows, 3, size, size]`, u8.
-    pub fn pixels(&self) -> &[u8] {
+    /// The views, `[rows, 3, size, size]`: u8, or f32 in the machine's byte order at multiples of 4 (see
+    /// [`Delivery`](super::Delivery)).
+    pub fn bytes(&self) -> &[u8] {
         // SAFETY: this step's tasks are done (its job came out of `full`), and the slot's next step is planned only after `free` is sent
         // by this value's drop.
         unsafe { self.ring.buffer(self.job.slot).rows(self.job.plan.views.len()) }
@@ -205,16 +221,21 @@ impl Drop for Batch {
 
 fn plan_steps<P: Produce>(
     shared: &Shared<P>,
+    workers: usize,
     steps: Range<u64>,
     free: &[Receiver<()>],
-    tasks: &Sender<(Arc<Job>, usize)>,
+    tasks: &Sender<Task>,
 ) {
+    let mut laps = Laps::default();
     for step in steps {
         let slot = (step % free.len() as u64) as usize;
-        if shared.meter.time(Stage::PlanWait, || free[slot].recv()).is_err() || shared.stop.load(Ordering::Relaxed) {
+        if free[slot].recv().is_err() || shared.stop.load(Ordering::Relaxed) {
             return;
         }
-        let planned = shared.meter.time(Stage::Plan, || guard(step, 0, || shared.producer.plan(step)));
+        laps.mark(Stage::PlanWait);
+        let planned = guard(step, 0, || shared.producer.plan(step));
+        laps.mark(Stage::Plan);
+        shared.meter.add(&mut laps);
         let plan = match planned {
             Ok(plan) => plan,
             Err(error) => {
@@ -223,48 +244,46 @@ fn plan_steps<P: Produce>(
             }
         };
         let images = plan.images();
+        let job = Arc::new(Job { plan, slot, images_left: AtomicUsize::new(images), failure: Mutex::new(None) });
         if images == 0 {
             // A rank's part of a short last batch: nothing to render, delivered all the same.
-            let job = Arc::new(Job { plan, slot, images_left: AtomicUsize::new(0), failure: Mutex::new(None) });
             let _ = shared.full[slot].send(Ok(job));
             continue;
         }
-        let job = Arc::new(Job { plan, slot, images_left: AtomicUsize::new(images), failure: Mutex::new(None) });
-        for image in 0..images {
-            if tasks.send((job.clone(), image)).is_err() {
+        let length = images.div_ceil(workers * PARTS).min(MOST_IMAGES);
+        for start in (0..images).step_by(length) {
+            let task = Task { job: job.clone(), images: start..images.min(start + length) };
+            if tasks.send(task).is_err() {
                 return;
             }
         }
     }
 }
 
-fn work<P: Produce>(shared: &Shared<P>, tasks: &Receiver<(Arc<Job>, usize)>) {
+fn work<P: Produce>(shared: &Shared<P>, tasks: &Receiver<Task>) {
     let mut scratch = None;
-    while let Ok((job, image)) = shared.meter.time(Stage::WorkerWait, || tasks.recv()) {
+    let mut laps = Laps::default();
+    while let Ok(Task { job, images }) = tasks.recv() {
+        laps.mark(Stage::WorkerWait);
         if shared.stop.load(Ordering::Relaxed) {
             continue;
         }
-        let plan = &job.plan;
-        let mut rows = plan.rows_of(image).map(|row| {
-            // SAFETY: `rows_of` of different images are disjoint, each image is sent to one worker once, each row is visited once, and the
-            // consumer gets the slot only after `images_left` reaches zero.
-            (row, unsafe { shared.buffers[job.slot].row(row) })
-        });
-        let result = guard(plan.step, image, || {
-            let scratch = scratch.get_or_insert_with(|| shared.producer.scratch());
-            shared.producer.render(scratch, plan, image, &mut rows, &shared.meter)
-        });
-        drop(rows);
-        if let Err(error) = result {
-            // A panic may have left the scratch half-changed.
-            scratch = None;
-            let mut failure = job.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if failure.as_ref().is_none_or(|(earlier, _)| image < *earlier) {
-                *failure = Some((image, error));
+        let count = images.len();
+        for image in images {
+            if let Err(error) = render(shared, &mut scratch, &job, image, &mut laps) {
+                // A panic may have left the scratch half-changed.
+                scratch = None;
+                let mut failure = job.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                if failure.as_ref().is_none_or(|(earlier, _)| image < *earlier) {
+                    *failure = Some((image, error));
+                }
+                break;
             }
         }
+        // Before the consumer can ask for them.
+        shared.meter.add(&mut laps);
         // Release and acquire: whoever takes the last image sees every row.
-        if job.images_left.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if job.images_left.fetch_sub(count, Ordering::AcqRel) == count {
             let failure = job.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
             let slot = job.slot;
             let _ = shared.full[slot].send(match failure {
@@ -273,6 +292,25 @@ fn work<P: Produce>(shared: &Shared<P>, tasks: &Receiver<(Arc<Job>, usize)>) {
             });
         }
     }
+}
+
+fn render<P: Produce>(
+    shared: &Shared<P>,
+    scratch: &mut Option<P::Scratch>,
+    job: &Job,
+    image: usize,
+    laps: &mut Laps,
+) -> Result<(), LoadError> {
+    let plan = &job.plan;
+    let mut rows = plan.rows_of(image).map(|row| {
+        // SAFETY: `rows_of` of different images are disjoint, each image is sent to one worker once, each row is visited once, and the
+        // consumer gets the slot only after `images_left` reaches zero.
+        (row, unsafe { shared.buffers[job.slot].row(row) })
+    });
+    guard(plan.step, image, || {
+        let scratch = scratch.get_or_insert_with(|| shared.producer.scratch());
+        shared.producer.render(scratch, plan, image, &mut rows, laps)
+    })
 }
 
 /// Runs `work`; a panic becomes an error.

@@ -2,20 +2,26 @@
 
 use std::cell::UnsafeCell;
 
+/// One cache line, so that rows of 64 bytes times anything are aligned for every kind of value and vector.
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
 /// `rows` rows of `row_bytes` bytes that different threads may write at the same time, each row by one thread only.
 pub(super) struct RowBuffer {
-    bytes: Box<[UnsafeCell<u8>]>,
+    lines: Box<[UnsafeCell<Line>]>,
+    rows: usize,
     row_bytes: usize,
 }
 
-// SAFETY: the ring hands a row to one worker at a time (a task owns the rows of its source image, and each task is
+// SAFETY: the ring hands a row to one worker at a time (a task owns the rows of its source images, and each task is
 // sent once) and the whole buffer to the consumer only after the step's last task is done; both hand-overs pass
 // through channels, which order the memory.
 unsafe impl Sync for RowBuffer {}
 
 impl RowBuffer {
     pub(super) fn new(rows: usize, row_bytes: usize) -> Self {
-        Self { bytes: std::iter::repeat_with(|| UnsafeCell::new(0)).take(rows * row_bytes).collect(), row_bytes }
+        let lines = (rows * row_bytes).div_ceil(64);
+        Self { lines: (0..lines).map(|_| UnsafeCell::new(Line([0; 64]))).collect(), rows, row_bytes }
     }
 
     /// The bytes of row `row`.
@@ -25,9 +31,10 @@ impl RowBuffer {
     // One `&mut` a row out of `&self` is the purpose of this type.
     #[allow(clippy::mut_from_ref)]
     pub(super) unsafe fn row(&self, row: usize) -> &mut [u8] {
-        let cells = &self.bytes[row * self.row_bytes..][..self.row_bytes];
-        // SAFETY: the cells allow writing through a shared reference; exclusive by the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(UnsafeCell::raw_get(cells.as_ptr()), cells.len()) }
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        // SAFETY: row `row` ends within the `rows * row_bytes` bytes that the lines cover; the cells allow writing through a shared
+        // reference; exclusive by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start().add(row * self.row_bytes), self.row_bytes) }
     }
 
     /// The first `rows` rows.
@@ -35,8 +42,12 @@ impl RowBuffer {
     /// # Safety
     /// No `row` reference may be alive while the result is.
     pub(super) unsafe fn rows(&self, rows: usize) -> &[u8] {
-        let cells = &self.bytes[..rows * self.row_bytes];
-        // SAFETY: no writer exists, by the caller's promise.
-        unsafe { std::slice::from_raw_parts(UnsafeCell::raw_get(cells.as_ptr()), cells.len()) }
+        assert!(rows <= self.rows, "{rows} rows of {}", self.rows);
+        // SAFETY: the lines cover `rows * row_bytes` bytes; no writer exists, by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.start(), rows * self.row_bytes) }
+    }
+
+    fn start(&self) -> *mut u8 {
+        UnsafeCell::raw_get(self.lines.as_ptr()).cast()
     }
 }

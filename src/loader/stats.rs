@@ -10,7 +10,7 @@ pub struct LoaderStats {
     pub images: u64,
     /// Views rendered.
     pub views: u64,
-    /// Planner thread: drawing plans.
+    /// Planner thread: drawing plans, asking for records ahead.
     pub plan_busy: Duration,
     /// Planner thread: waiting for a free slot, that is for the consumer.
     pub plan_wait: Duration,
@@ -25,7 +25,7 @@ pub struct LoaderStats {
 }
 
 /// The stages that take time.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// See [`LoaderStats::plan_busy`].
     Plan,
@@ -41,32 +41,59 @@ pub enum Stage {
     ConsumerWait,
 }
 
+const STAGES: usize = 6;
+
+/// One thread's stopwatch: every mark books the time since the one before to a stage.
+pub struct Laps {
+    last: Instant,
+    nanoseconds: [u64; STAGES],
+    images: u64,
+    views: u64,
+}
+
+impl Default for Laps {
+    /// Starts now.
+    fn default() -> Self {
+        Self { last: Instant::now(), nanoseconds: [0; STAGES], images: 0, views: 0 }
+    }
+}
+
+impl Laps {
+    /// Books the time since the last mark to `stage`.
+    pub fn mark(&mut self, stage: Stage) {
+        let now = Instant::now();
+        let elapsed = now.duration_since(self.last).as_nanos();
+        self.nanoseconds[stage as usize] += u64::try_from(elapsed).unwrap_or(u64::MAX);
+        self.last = now;
+    }
+
+    /// Counts one finished image with its views.
+    pub fn count(&mut self, views: u64) {
+        self.images += 1;
+        self.views += views;
+    }
+}
+
 /// The running counters, shared by all threads of a loader.
 #[derive(Default)]
-pub struct Meter {
-    nanoseconds: [AtomicU64; 6],
+pub(super) struct Meter {
+    nanoseconds: [AtomicU64; STAGES],
     images: AtomicU64,
     views: AtomicU64,
 }
 
 impl Meter {
-    /// Runs `work` and books its wall time to `stage`.
-    pub fn time<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let result = work();
-        let elapsed = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds[stage as usize].fetch_add(elapsed, Relaxed);
-        result
-    }
-
-    /// Counts one finished image with its views.
-    pub fn count(&self, views: u64) {
-        self.images.fetch_add(1, Relaxed);
-        self.views.fetch_add(views, Relaxed);
+    /// Takes over what `laps` has counted.
+    pub(super) fn add(&self, laps: &mut Laps) {
+        for (total, own) in self.nanoseconds.iter().zip(&mut laps.nanoseconds) {
+            total.fetch_add(std::mem::take(own), Relaxed);
+        }
+        self.images.fetch_add(std::mem::take(&mut laps.images), Relaxed);
+        self.views.fetch_add(std::mem::take(&mut laps.views), Relaxed);
     }
 
     /// The counters now.
-    pub fn read(&self) -> LoaderStats {
+    pub(super) fn read(&self) -> LoaderStats {
         let time = |stage: Stage| Duration::from_nanos(self.nanoseconds[stage as usize].load(Relaxed));
         LoaderStats {
             images: self.images.load(Relaxed),

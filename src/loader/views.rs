@@ -3,29 +3,64 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::executor::AnyRenderer;
 use super::ring::{Loader, RingSize};
-use super::stats::{Meter, Stage};
+use super::stats::{Laps, Stage};
 use super::{LoadError, ring};
-use crate::augment::cpu::Renderer;
-use crate::decode::{Decoder, Limits, Want};
+use crate::augment::cpu::to_unit_f32;
+use crate::decode::{DecodeError, Decoder, Limits, Want};
 use crate::episode::{EpisodePlan, Planner, SampleMeta};
+use crate::image::Rect;
 use crate::shard::ShardSet;
 
-/// Threads and memory of a loader.
+/// Threads and memory of a loader, and what it delivers.
 #[derive(Clone, Copy, Debug)]
 pub struct LoaderOptions {
     /// Worker threads, at least 1.
     pub workers: usize,
-    /// Batches in flight, at least 1; memory is `slots * rows * 3 * size * size` bytes.
+    /// Batches in flight, at least 1; memory is `slots` times the bytes of a batch.
     pub slots: usize,
     /// What a record may ask of the decoder.
     pub limits: Limits,
+    /// Who renders.
+    pub executor: Executor,
+    /// Type of the values.
+    pub delivery: Delivery,
 }
 
 impl Default for LoaderOptions {
     fn default() -> Self {
-        Self { workers: 1, slots: 3, limits: Limits::default() }
+        Self {
+            workers: 1,
+            slots: 3,
+            limits: Limits::default(),
+            executor: Executor::default(),
+            delivery: Delivery::default(),
+        }
     }
+}
+
+/// Who renders the views. All give the same bytes, but for blur by the reference (see [`BLUR_LEVELS`](crate::augment::BLUR_LEVELS)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Executor {
+    /// The fastest code for this CPU.
+    #[default]
+    Fast,
+    /// The plain code that runs on every CPU.
+    Scalar,
+    /// The definition, pixel by pixel; slow.
+    #[cfg(feature = "reference")]
+    Reference,
+}
+
+/// Type of the values of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    /// u8, 0..=255; the device converts.
+    #[default]
+    U8,
+    /// f32, the u8 value divided by 255.
+    UnitF32,
 }
 
 /// Starts loading the views of `planner` over `set` for `steps`.
@@ -42,61 +77,104 @@ pub fn load_views(
     // A short last batch may be all there is.
     let images = u64::from(spec.batch).min(set.len()).div_ceil(spec.rank.1.into());
     let classes = images as usize * spec.task.classes_per_image() as usize;
+    let value_bytes = match options.delivery {
+        Delivery::U8 => 1,
+        Delivery::UnitF32 => size_of::<f32>(),
+    };
     let size = RingSize {
         workers: options.workers.max(1),
         slots: options.slots.max(1),
         rows: classes * spec.views.len(),
-        row_bytes: spec.view.bytes(),
+        row_bytes: spec.view.bytes() * value_bytes,
     };
-    Loader::start(Views { set, planner, limits: options.limits }, size, steps)
+    Loader::start(Views { set, planner, options }, size, steps)
 }
 
 struct Views {
     set: Arc<ShardSet>,
     planner: Planner,
-    limits: Limits,
+    options: LoaderOptions,
+}
+
+/// What a worker keeps from one image to the next; nothing of the image itself.
+struct Scratch {
+    decoder: Decoder,
+    renderer: AnyRenderer,
+    /// A view before it becomes f32.
+    view: Vec<u8>,
 }
 
 impl ring::Produce for Views {
-    type Scratch = (Decoder, Renderer);
+    type Scratch = Scratch;
 
     fn scratch(&self) -> Self::Scratch {
-        (Decoder::new(self.limits), Renderer::new(self.planner.spec().view))
+        let view = self.planner.spec().view;
+        Scratch {
+            decoder: Decoder::new(self.options.limits),
+            renderer: AnyRenderer::new(self.options.executor, view),
+            view: vec![0; view.bytes()],
+        }
     }
 
     fn plan(&self, step: u64) -> Result<EpisodePlan, LoadError> {
-        self.planner.plan(step, |sample| {
+        let plan = self.planner.plan(step, |sample| {
             let info = self.set.info(sample.into())?;
-            Ok(SampleMeta { size: info.size, label: info.label })
-        })
+            Ok::<_, LoadError>(SampleMeta { size: info.size, label: info.label })
+        })?;
+        // Up to `slots` steps before the workers come to them.
+        for &sample in &plan.samples {
+            self.set.read_ahead(sample.into())?;
+        }
+        Ok(plan)
     }
 
     fn render(
         &self,
-        (decoder, renderer): &mut Self::Scratch,
+        scratch: &mut Scratch,
         plan: &EpisodePlan,
         image: usize,
         rows: &mut dyn Iterator<Item = (usize, &mut [u8])>,
-        meter: &Meter,
+        laps: &mut Laps,
     ) -> Result<(), LoadError> {
         let (sample, size) = (plan.samples[image], plan.sizes[image]);
-        let region = meter.time(Stage::Decode, || {
-            let info = self.set.info(sample.into())?;
-            let bytes = self.set.record(sample.into())?;
-            decoder.decode(info.codec, bytes, size, Want { region: size.rect() }).map_err(|source| {
-                let name = self.set.name(sample.into()).unwrap_or("name unreadable").to_owned();
-                LoadError::Decode { sample, name, source }
-            })
-        })?;
-        meter.time(Stage::Render, || {
-            let mut views = 0;
-            for (row, out) in rows {
-                let rendered = renderer.render(region, size, &plan.views[row], out);
-                rendered.map_err(|source| LoadError::Plan { sample, row, source })?;
-                views += 1;
-            }
-            meter.count(views);
-            Ok(())
-        })
+        let Scratch { decoder, renderer, view } = scratch;
+        let stored = self.set.stored(sample.into())?;
+        let want = if renderer.needs_all() { Want::all(size) } else { want_of(plan, image) };
+        let decoded = decoder.decode(stored.info.codec, stored.bytes, size, want);
+        let region = decoded.map_err(|source| self.undecodable(sample, source))?;
+        laps.mark(Stage::Decode);
+        let mut views = 0;
+        for (row, out) in rows {
+            let rendered = match self.options.delivery {
+                Delivery::U8 => renderer.render(region, size, &plan.views[row], out),
+                Delivery::UnitF32 => {
+                    renderer.render(region, size, &plan.views[row], view).map(|()| to_unit_f32(view, out))
+                }
+            };
+            rendered.map_err(|source| LoadError::Plan { sample, row, source })?;
+            views += 1;
+        }
+        laps.mark(Stage::Render);
+        laps.count(views);
+        Ok(())
     }
+}
+
+impl Views {
+    fn undecodable(&self, sample: u32, source: DecodeError) -> LoadError {
+        let name = self.set.name(sample.into()).unwrap_or("name unreadable").to_owned();
+        LoadError::Decode { sample, name, source }
+    }
+}
+
+/// The smallest rectangle that holds what all views of source `image` read.
+fn want_of(plan: &EpisodePlan, image: usize) -> Want {
+    let size = plan.sizes[image];
+    let regions = plan.rows_of(image).map(|row| plan.views[row].region(size));
+    let hull = regions.reduce(|a, b| {
+        let (x, y) = (a.x.min(b.x), a.y.min(b.y));
+        let (right, bottom) = ((a.x + a.width).max(b.x + b.width), (a.y + a.height).max(b.y + b.height));
+        Rect { x, y, width: right - x, height: bottom - y }
+    });
+    Want { region: hull.unwrap_or(size.rect()) }
 }

@@ -10,7 +10,7 @@ use super::check::{self, Flaw};
 use super::error::{Fault, Refusal, Section, ShardError};
 use super::format::{self, Block, ENTRY, Entry, Footer, HEADER, Header, Meta, PAGE};
 use super::map::Map;
-use super::{Codec, SampleInfo, Verify};
+use super::{Codec, SampleInfo, Stored, Verify};
 use crate::image::Size;
 
 /// A shard file whose header, footer, metadata and page table hold.
@@ -144,14 +144,7 @@ impl ShardFile {
     }
 
     pub(super) fn info(&self, sample: u64) -> Result<SampleInfo, ShardError> {
-        let entry = self.entry(sample)?.2;
-        Ok(SampleInfo {
-            offset: entry.offset,
-            length: entry.length.into(),
-            size: Size::new(entry.width.into(), entry.height.into()),
-            codec: Codec::from_tag(entry.codec).expect("checked with the page"),
-            label: entry.label,
-        })
+        Ok(info_of(&self.entry(sample)?.2))
     }
 
     pub(super) fn name(&self, sample: u64) -> Result<&str, ShardError> {
@@ -165,14 +158,34 @@ impl ShardFile {
 
     pub(super) fn record(&self, sample: u64) -> Result<&[u8], ShardError> {
         let entry = self.entry(sample)?.2;
+        self.map.read_ahead(entry.offset, entry.length);
+        self.verified(sample, &entry)
+    }
+
+    pub(super) fn stored(&self, sample: u64) -> Result<Stored<'_>, ShardError> {
+        let entry = self.entry(sample)?.2;
+        let info = info_of(&entry);
+        let check_parts = info.codec == Codec::Coef && self.verify == Verify::Always;
+        let bytes = if check_parts { self.bytes_of(&entry) } else { self.verified(sample, &entry)? };
+        Ok(Stored { info, bytes, check_parts })
+    }
+
+    pub(super) fn read_ahead(&self, sample: u64) -> Result<(), ShardError> {
+        let entry = self.entry(sample)?.2;
+        self.map.read_ahead(entry.offset, entry.length);
+        Ok(())
+    }
+
+    /// The record, its checksum compared where `verify` says so.
+    fn verified(&self, sample: u64, entry: &Entry) -> Result<&[u8], ShardError> {
         let wanted = match self.verify {
             Verify::Always => true,
             Verify::First => !self.checked_records.get(sample),
             Verify::Never => false,
         };
-        let record = self.bytes_of(&entry);
+        let record = self.bytes_of(entry);
         if wanted {
-            self.check_record(sample, &entry, record)?;
+            self.check_record(sample, entry, record)?;
             if self.verify == Verify::First {
                 self.checked_records.set(sample);
             }
@@ -215,6 +228,17 @@ impl ShardFile {
         let until = format::align(end).expect("checked with the page");
         let at = (end..until).find(|&at| self.map[at as usize] != 0)?;
         Some(self.fault(Flaw::new(at, Refusal::NotZero { found: self.map[at as usize] })))
+    }
+}
+
+/// What the entry of a checked page says.
+fn info_of(entry: &Entry) -> SampleInfo {
+    SampleInfo {
+        offset: entry.offset,
+        length: entry.length.into(),
+        size: Size::new(entry.width.into(), entry.height.into()),
+        codec: Codec::from_tag(entry.codec).expect("checked with the page"),
+        label: entry.label,
     }
 }
 

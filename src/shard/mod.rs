@@ -98,10 +98,22 @@ pub struct SampleInfo {
     pub label: u32,
 }
 
+/// A sample's index entry and bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// What the index says.
+    pub info: SampleInfo,
+    /// The record.
+    pub bytes: &'a [u8],
+    /// The checksum of the whole record was not compared, because the record has checksums of its parts and the decoder is to
+    /// compare those of the parts it reads: coefficient records under [`Verify::Always`].
+    pub check_parts: bool,
+}
+
 /// When a record's checksum is compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
-    /// At every read.
+    /// At every read; of coefficient records, those parts that are read.
     #[default]
     Always,
     /// At the first read of each record.

@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::error::ShardError;
 use super::file::ShardFile;
-use super::{SampleInfo, Verify, parts};
+use super::{SampleInfo, Stored, Verify, parts};
 
 /// A split of a dataset: samples `0..len`, over one or many files. Shared freely between threads.
 pub struct ShardSet {
@@ -117,6 +117,24 @@ impl ShardSet {
     pub fn record(&self, index: u64) -> Result<&[u8], ShardError> {
         let (file, sample) = self.locate(index)?;
         file.record(sample)
+    }
+
+    /// A sample for decoding: what the index says and the stored bytes, in one lookup and without a call of the system.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record).
+    pub fn stored(&self, index: u64) -> Result<Stored<'_>, ShardError> {
+        let (file, sample) = self.locate(index)?;
+        file.stored(sample)
+    }
+
+    /// Lets the system begin to read the record of a sample that will soon be wanted; does not wait.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info).
+    pub fn read_ahead(&self, index: u64) -> Result<(), ShardError> {
+        let (file, sample) = self.locate(index)?;
+        file.read_ahead(sample)
     }
 
     fn locate(&self, index: u64) -> Result<(&ShardFile, u64), ShardError> {

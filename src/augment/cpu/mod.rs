@@ -20,6 +20,18 @@ use crate::image::Size;
 use blur::Blur;
 use resample::Resizer;
 
+/// Which code renders on this CPU.
+pub fn kernels() -> &'static str {
+    "scalar"
+}
+
+/// `view` as f32 values in the machine's byte order, each `u8 / 255` rounded to nearest; `out` is four times as long.
+pub fn to_unit_f32(view: &[u8], out: &mut [u8]) {
+    for (to, from) in out.chunks_exact_mut(4).zip(view) {
+        to.copy_from_slice(&(f32::from(*from) / 255.0).to_ne_bytes());
+    }
+}
+
 /// Renders views of one spec; one per thread.
 pub struct Renderer {
     spec: ViewSpec,
@@ -33,6 +45,11 @@ impl Renderer {
     /// A renderer of views of `spec`, whose size is at least 1.
     pub fn new(spec: ViewSpec) -> Self {
         Self { spec, resizer: Resizer::default(), blur: Blur::new(spec.size as usize), scratch: Vec::new() }
+    }
+
+    /// As [`new`](Self::new), with the plain code even where the CPU has faster instructions.
+    pub fn scalar(spec: ViewSpec) -> Self {
+        Self::new(spec)
     }
 
     /// What it renders.

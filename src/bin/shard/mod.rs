@@ -1,11 +1,12 @@
 //! The command line, and what all subcommands share.
 //!
-//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`].
+//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`bench`].
 //! - [`prepare`]: an item of a source to a record. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
-//! - [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`]: what the user sees.
+//! - [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 done with some files left out and listed.
 
+mod bench;
 mod convert;
 mod dataset;
 mod extract;
@@ -14,6 +15,7 @@ mod output;
 mod pipeline;
 mod prepare;
 mod progress;
+mod recipe;
 mod split;
 mod stats;
 mod synthetic;
@@ -47,6 +49,7 @@ enum Command {
     Stats(stats::Args),
     Extract(extract::Args),
     Views(views::Args),
+    Bench(bench::Args),
 }
 
 /// How a command ended well.
@@ -84,6 +87,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Stats(args) => stats::run(&args),
         Command::Extract(args) => extract::run(&args),
         Command::Views(args) => views::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     let (code, message) = match result {
         Ok(Outcome::Done) => (0, None),

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use metacl::augment::recipe::Recipe;
 use metacl::augment::{TaskPolicy, ViewPlan};
 use metacl::episode::{EpisodeError, EpisodeSpec, Order, Planner};
 use metacl::loader::{LoadError, LoaderOptions, load_views};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::extract::write_new;
+use super::recipe::RecipeName;
 use super::text::print;
 use super::{Failure, Outcome, dataset};
 
@@ -52,13 +52,6 @@ pub(super) struct Args {
     workers: usize,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum RecipeName {
-    Rrc,
-    Simclr,
-    Cifar,
-}
-
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let place = dataset::split(&args.data, args.split.as_deref())?;
     let set = Arc::new(place.open()?);
@@ -67,11 +60,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         let (path, found) = (place.path.display(), set.len());
         return Err(Failure::Usage(format!("--samples {samples}: {path} holds {found}; give a number from 1 to that")));
     }
-    let recipe = match args.recipe {
-        RecipeName::Rrc => Recipe::Rrc,
-        RecipeName::Simclr => Recipe::Simclr,
-        RecipeName::Cifar => Recipe::Cifar,
-    };
+    let recipe = args.recipe.recipe();
     let view = recipe.spec();
     let spec = EpisodeSpec {
         seed: args.seed,
@@ -92,7 +81,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         let plan = batch.plan();
         for image in 0..plan.images() {
             for (number, row) in plan.rows_of(image).enumerate() {
-                let pixels = &batch.pixels()[row * view.bytes()..][..view.bytes()];
+                let pixels = &batch.bytes()[row * view.bytes()..][..view.bytes()];
                 table.push(plan.samples[image], number, &plan.views[row], pixels);
             }
         }
