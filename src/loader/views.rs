@@ -1,4 +1,4 @@
-//! The real producer: record, decode once, render every view into its row.
+//! The real producer: record, decode what the views read, render every view into its row.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,8 +7,10 @@ use super::ring::{Loader, RingSize};
 use super::stats::{Meter, Stage};
 use super::{LoadError, ring};
 use crate::augment::cpu::Renderer;
-use crate::decode::{Decoder, Limits, Want};
+use crate::augment::want::shared_region;
+use crate::decode::{self, Decoder, Limits, Region, Want};
 use crate::episode::{EpisodePlan, Planner, SampleMeta};
+use crate::image::{Rect, Size};
 use crate::shard::ShardSet;
 
 /// Threads and memory of a loader.
@@ -80,23 +82,55 @@ impl ring::Produce for Views {
         meter: &Meter,
     ) -> Result<(), LoadError> {
         let (sample, size) = (plan.samples[image], plan.sizes[image]);
-        let region = meter.time(Stage::Decode, || {
-            let info = self.set.info(sample.into())?;
-            let bytes = self.set.record(sample.into())?;
-            decoder.decode(info.codec, bytes, size, Want { region: size.rect() }).map_err(|source| {
-                let name = self.set.name(sample.into()).unwrap_or("name unreadable").to_owned();
-                LoadError::Decode { sample, name, source }
+        let codec = self.set.info(sample.into())?.codec;
+        let mut views = 0;
+        let mut render = |region: Region<'_>, row: usize, out: &mut [u8]| {
+            views += 1;
+            renderer.render(region, size, &plan.views[row], out).map_err(|source| LoadError::Plan {
+                sample,
+                row,
+                source,
             })
-        })?;
-        meter.time(Stage::Render, || {
-            let mut views = 0;
-            for (row, out) in rows {
-                let rendered = renderer.render(region, size, &plan.views[row], out);
-                rendered.map_err(|source| LoadError::Plan { sample, row, source })?;
-                views += 1;
+        };
+
+        let plans = plan.rows_of(image).map(|row| &plan.views[row]);
+        match shared_region(plans, size, decode::reads_parts(codec)) {
+            Some(region) => {
+                let region = meter.time(Stage::Decode, || self.decode(decoder, sample, size, region))?;
+                meter.time(Stage::Render, || {
+                    for (row, out) in rows {
+                        render(region, row, out)?;
+                    }
+                    Ok::<_, LoadError>(())
+                })?;
             }
-            meter.count(views);
-            Ok(())
+            None => {
+                for (row, out) in rows {
+                    let region = plan.views[row].region(size);
+                    let region = meter.time(Stage::Decode, || self.decode(decoder, sample, size, region))?;
+                    meter.time(Stage::Render, || render(region, row, out))?;
+                }
+            }
+        }
+        meter.count(views);
+        Ok(())
+    }
+}
+
+impl Views {
+    /// The pixels `region` of `sample`, an image of `size`.
+    fn decode<'a>(
+        &self,
+        decoder: &'a mut Decoder,
+        sample: u32,
+        size: Size,
+        region: Rect,
+    ) -> Result<Region<'a>, LoadError> {
+        let codec = self.set.info(sample.into())?.codec;
+        let bytes = self.set.record(sample.into())?;
+        decoder.decode(codec, bytes, size, Want { region }).map_err(|source| {
+            let name = self.set.name(sample.into()).unwrap_or("name unreadable").to_owned();
+            LoadError::Decode { sample, name, source }
         })
     }
 }
