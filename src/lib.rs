@@ -5,7 +5,7 @@
 //! ```text
 //! seed, epoch, step, rank ──► episode::sampler ──► sample ids             (pure)
 //! ids, policies, sizes ─────► episode::plan ─────► EpisodePlan            (pure; ALL randomness of the batch)
-//! mapped shard ─► bytes ────► decode, once per sample
+//! mapped shard ─► bytes ────► decode what the views of a sample read
 //!                             └─► augment::cpu: every view rendered straight into its row of a slot
 //! slot ──► device: one copy per batch ──► Batch { images, rows, labels }
 //! Batch ─► train: encoder ─► heads ─► loss ─► optimizer                   (nothing flows back but "slot is free")

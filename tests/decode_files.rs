@@ -26,7 +26,7 @@ const LIBRARIES: &[JpegLibrary] = &[
 
 fn decode(library: JpegLibrary, codec: Codec, bytes: &[u8], size: Size) -> Result<Vec<u8>, DecodeError> {
     let mut decoder = Decoder::with_library(Limits::default(), library);
-    decoder.decode(codec, bytes, size, Want::all(size)).map(|region| region.pixels.data().to_vec())
+    decoder.decode(codec, bytes, size, Want::all(size)).map(|region| region.pixels.interleaved())
 }
 
 fn jpeg(pixels: &Pixels) -> Vec<u8> {
@@ -182,14 +182,52 @@ fn palette_png_is_expanded() {
     assert_eq!(decoded, [0, 1, 2, 0, 2, 2, 1, 0].map(|i| palette[i]).concat());
 }
 
+/// A part is the cut of the whole, whatever its place, for every kind of record.
 #[test]
-fn raw_pixels_are_borrowed() {
-    let source = photo_like(SMALL);
-    let bytes = source.as_ref().data();
-    let mut decoder = Decoder::new(Limits::default());
-    let region = decoder.decode(Codec::Raw, bytes, SMALL, Want::all(SMALL)).unwrap();
-    assert!(std::ptr::eq(region.pixels.data(), bytes));
-    assert_eq!(region.rect(), SMALL.rect());
+fn a_region_is_the_cut_of_the_whole_image() {
+    let mut dice = Dice::new(14);
+    let size = Size::new(131, 117);
+    let source = photo_like(size);
+    let gray_png = png(ImageBuffer::<Luma<u8>, _>::from_fn(size.width, size.height, |x, y| Luma([(x * 5 + y) as u8])));
+    let mut records = vec![
+        (Codec::Raw, source.as_ref().data().to_vec()),
+        (Codec::Png, rgb_png(&source)),
+        (Codec::Png, gray_png),
+        (Codec::Jpeg, jpeg(&source)),
+        (Codec::Jpeg, gray_jpeg(size)),
+    ];
+    #[cfg(feature = "turbo")]
+    for (_, kind) in jpeg_support::kinds() {
+        let noise: Vec<u8> = (0..kind.bytes(size)).map(|_| dice.int(0, 255) as u8).collect();
+        records.push((Codec::Jpeg, jpeg_support::encode(&noise, size, kind)));
+    }
+    for (number, (codec, bytes)) in records.iter().enumerate() {
+        let library = JpegLibrary::default();
+        let Ok(whole) = decode(library, *codec, bytes, size) else { panic!("record {number} is refused") };
+        let mut decoder = Decoder::with_library(Limits::default(), library);
+        for _ in 0..150 {
+            let (width, height) = (dice.side(size.width), dice.side(size.height));
+            let x = dice.int(0, i64::from(size.width - width)) as u32;
+            let y = dice.int(0, i64::from(size.height - height)) as u32;
+            let rect = Rect { x, y, width, height };
+            let region = decoder.decode(*codec, bytes, size, Want { region: rect, verify: true }).unwrap();
+            assert_eq!(region.rect(), rect);
+            let rows = (y..y + height).flat_map(|y| {
+                let first = 3 * (y * size.width + x) as usize;
+                &whole[first..first + 3 * width as usize]
+            });
+            assert!(region.pixels.interleaved().iter().eq(rows), "record {number}, {codec:?}, {rect:?}");
+        }
+    }
+}
+
+#[test]
+fn gray_images_share_one_plane() {
+    for &library in LIBRARIES {
+        let bytes = gray_jpeg(SMALL);
+        let mut decoder = Decoder::with_library(Limits::default(), library);
+        assert!(decoder.decode(Codec::Jpeg, &bytes, SMALL, Want::all(SMALL)).unwrap().pixels.is_gray());
+    }
 }
 
 #[test]
@@ -197,7 +235,7 @@ fn each_refusal_has_its_variant() {
     let bytes = jpeg(&photo_like(SMALL));
     let mut decoder = Decoder::new(Limits { max_pixels: SMALL.area() });
     let mut refused = |codec, bytes: &[u8], size: Size, region: Rect| {
-        decoder.decode(codec, bytes, size, Want { region }).err().expect("refused")
+        decoder.decode(codec, bytes, size, Want { region, verify: true }).err().expect("refused")
     };
     let wider = Size::new(SMALL.width + 1, SMALL.height);
     let other = Size::new(SMALL.height, SMALL.width);
@@ -289,7 +327,9 @@ fn flipped_bytes_do_no_harm() {
                 let fresh = decode(library, codec, &damaged, size);
                 let again = used.decode(codec, &damaged, size, Want::all(size));
                 match (fresh, again) {
-                    (Ok(fresh), Ok(again)) => assert!(fresh == again.pixels.data(), "{library:?} shows stale pixels"),
+                    (Ok(fresh), Ok(again)) => {
+                        assert!(fresh == again.pixels.interleaved(), "{library:?} shows stale pixels")
+                    }
                     (fresh, again) => assert_eq!(fresh.is_err(), again.is_err(), "{library:?}"),
                 }
                 // A damaged header may state any size; it is only read.

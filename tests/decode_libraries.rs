@@ -21,7 +21,7 @@ fn decode(library: JpegLibrary, bytes: &[u8], what: &str) -> Vec<u8> {
     let size = probe(Codec::Jpeg, bytes).unwrap_or_else(|e| panic!("{what}: {e}"));
     let mut decoder = Decoder::with_library(Limits::default(), library);
     let region = decoder.decode(Codec::Jpeg, bytes, size, Want::all(size));
-    region.unwrap_or_else(|e| panic!("{what}: {e}")).pixels.data().to_vec()
+    region.unwrap_or_else(|e| panic!("{what}: {e}")).pixels.interleaved()
 }
 
 fn compare(bytes: &[u8], what: &str) -> (u8, f64) {

@@ -40,7 +40,16 @@ const TORCH_ALONE: &[&str] = &["rng", "episode::rows", "episode::RowLayout"];
 /// Narrower than the ranks: these modules may not name these paths. Plans are made of specs and sizes, never of pixels.
 const NEVER: [(&str, &[&str]); 1] = [(
     "episode",
-    &["decode", "image::PixelsRef", "image::PixelsMut", "augment::cpu", "augment::cuda", "augment::reference"],
+    &[
+        "decode",
+        "image::PixelsRef",
+        "image::Pixels",
+        "image::PlanesRef",
+        "image::Planes",
+        "augment::cpu",
+        "augment::cuda",
+        "augment::reference",
+    ],
 )];
 
 /// Wider than the ranks: the trainer and evaluation share a rank and read the config; the programs' error wraps everybody's.

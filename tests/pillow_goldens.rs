@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod golden_support;
+mod image_support;
 
 use golden_support::{Golden, Tensor, cases, load, report, unit};
+use image_support::planes;
 use metacl::augment::cpu::{self, Renderer};
 use metacl::augment::{BLUR_LEVELS, ColourOp, CropBox, Filter, ViewKey, ViewPlan, ViewSpec};
 use metacl::augment::{draw_view, recipe, reference};
@@ -40,7 +42,7 @@ fn executors(spec: ViewSpec) -> Vec<(&'static str, Executor)> {
     let mut renderer = Renderer::new(spec);
     let scalar = move |image: PixelsRef<'_>, plan: &ViewPlan| {
         let mut out = vec![0; spec.bytes()];
-        renderer.render(Region::whole(image), image.size(), plan, &mut out).unwrap();
+        renderer.render(Region::whole(planes(image).as_ref()), image.size(), plan, &mut out).unwrap();
         out
     };
     vec![

@@ -111,6 +111,28 @@ impl ViewPlan {
     }
 }
 
+/// The bounding box of what all `plans` read of an image of `image` pixels, where decoding it once is less work than decoding
+/// for each plan alone; `None` where it is not, or where there are no plans. All plans must pass [`check`](ViewPlan::check).
+///
+/// Where decoding a part takes time in proportion to it (`parts`), the work is the area in whole blocks of 8 x 8 pixels, which is
+/// what a decoder of coefficients turns into pixels; elsewhere one decode is always less.
+pub fn shared_region<'a>(plans: impl IntoIterator<Item = &'a ViewPlan>, image: Size, parts: bool) -> Option<Rect> {
+    let mut apart = 0;
+    let mut hull: Option<Rect> = None;
+    for plan in plans {
+        let region = plan.region(image);
+        apart += blocks(region);
+        hull = Some(hull.map_or(region, |hull| hull.union(region)));
+    }
+    hull.filter(|hull| !parts || blocks(*hull) <= apart)
+}
+
+/// Blocks of 8 x 8 pixels that `region` touches.
+fn blocks(region: Rect) -> u64 {
+    let touched = |start: u32, length: u32| u64::from((start + length).div_ceil(8) - start / 8);
+    touched(region.x, region.width) * touched(region.y, region.height)
+}
+
 /// First pixel and number of pixels that `start..start + length` reads of a side of `full` pixels with reflected borders.
 fn span(start: i64, length: i64, full: u32) -> (u32, u32) {
     let last = i64::from(full) - 1;
@@ -155,6 +177,21 @@ mod tests {
         for flags in [0x0010, 0x1_0000] {
             assert!(matches!(ViewPlan { flags, ..whole }.check(IMAGE), Err(PlanError::Flags { .. })), "{flags:#x}");
         }
+    }
+
+    #[test]
+    fn near_crops_are_decoded_together_and_distant_ones_apart() {
+        let image = Size::new(100, 80);
+        let near = [plan(0, 0, 40, 40, 0), plan(20, 10, 40, 40, 0)];
+        assert_eq!(shared_region(&near, image, true), Some(Rect { x: 0, y: 0, width: 60, height: 50 }));
+        let distant = [plan(0, 0, 20, 20, 0), plan(80, 60, 20, 20, 0)];
+        assert_eq!(shared_region(&distant, image, true), None);
+        assert_eq!(shared_region(&distant, image, false), Some(image.rect()));
+        // Each crop touches four blocks, and so do both together: in pixels their sum would be less than the box.
+        let blocks = [plan(7, 7, 2, 2, 0), plan(1, 1, 2, 2, 0)];
+        assert_eq!(shared_region(&blocks, image, true), Some(Rect { x: 1, y: 1, width: 8, height: 8 }));
+        assert_eq!(shared_region(&near[..1], image, true), Some(near[0].region(image)));
+        assert_eq!(shared_region([], image, true), None);
     }
 
     /// Against a walk over every index.

@@ -1,6 +1,7 @@
 //! What can be wrong with a record's bytes.
 
 use super::JpegLibrary;
+use crate::coef::CoefError;
 use crate::image::{Rect, Size};
 use crate::shard::Codec;
 
@@ -38,12 +39,9 @@ pub enum DecodeError {
         /// Size of the image.
         size: Size,
     },
-    /// The record is of a kind that this version does not decode.
-    #[error("{codec:?} records are not in this version; convert the dataset again or use a newer one")]
-    Unsupported {
-        /// Kind of the record.
-        codec: Codec,
-    },
+    /// The coefficient record is damaged.
+    #[error(transparent)]
+    Coef(#[from] CoefError),
     /// A raw record has another length than its size needs.
     #[error("the raw record holds {found} bytes, a {size} image needs {expected}; convert the dataset again")]
     RawLength {

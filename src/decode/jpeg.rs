@@ -2,8 +2,8 @@
 
 #[cfg(feature = "turbo")]
 use super::turbo;
-use super::{DecodeError, zune};
-use crate::image::Size;
+use super::{DecodeError, Decoded, Scratch, zune};
+use crate::image::{Rect, Size};
 
 /// Who decodes JPEG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,18 +36,18 @@ impl JpegLibrary {
         }
     }
 
-    /// RGB into the front of `pixels`; `samples` is scratch. `size` has passed the limits.
+    /// At least the pixels of `region` into the scratch. `size` has passed the limits, `region` is inside.
     pub(super) fn decode(
         self,
         bytes: &[u8],
         size: Size,
-        pixels: &mut Vec<u8>,
-        samples: &mut Vec<u8>,
-    ) -> Result<(), DecodeError> {
+        region: Rect,
+        scratch: &mut Scratch,
+    ) -> Result<Decoded, DecodeError> {
         match self {
             #[cfg(feature = "turbo")]
-            JpegLibrary::Turbo => turbo::decode(bytes, size, pixels, samples),
-            JpegLibrary::Zune => zune::decode(bytes, size, pixels, samples),
+            JpegLibrary::Turbo => turbo::decode(bytes, size, region, scratch),
+            JpegLibrary::Zune => zune::decode(bytes, size, scratch),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Record bytes to pixels: what the views need, once per sample.
 //!
-//! RGB, u8, HWC, as Pillow's `Image.open(f).convert("RGB")` gives it; an EXIF orientation is ignored, as torchvision's loader does.
+//! RGB, u8, planar, as Pillow's `Image.open(f).convert("RGB")` gives it; an EXIF orientation is ignored, as torchvision's loader does.
 //! Strict: bytes that a JPEG library only warns about (premature end, bad Huffman code, garbage between markers) are an error.
 //! Garbage behind a complete image is not looked at.
 //!
@@ -22,7 +22,8 @@ mod zune;
 pub use error::DecodeError;
 pub use jpeg::JpegLibrary;
 
-use crate::image::{PixelsRef, Rect, Size};
+use crate::coef::{self, Expander, Path};
+use crate::image::{PixelsRef, Planes, PlanesRef, Rect, Size};
 use crate::shard::Codec;
 
 /// What a decoder refuses before it allocates.
@@ -42,22 +43,24 @@ impl Default for Limits {
 /// What the caller will read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {
-    /// At least this rectangle, in full-size source pixels.
+    /// This rectangle, in full-size source pixels.
     pub region: Rect,
+    /// Compare the checksums within the record of what is read, where it has some (coefficient records).
+    pub verify: bool,
 }
 
 impl Want {
-    /// The whole image of `size`.
+    /// The whole image of `size`, checksums compared.
     pub const fn all(size: Size) -> Self {
-        Self { region: size.rect() }
+        Self { region: size.rect(), verify: true }
     }
 }
 
-/// Decoded pixels and where they lie in the full image. Today's codecs give the whole image, at `x = y = 0`.
+/// Decoded pixels and where they lie in the full image.
 #[derive(Clone, Copy)]
 pub struct Region<'a> {
     /// The pixels.
-    pub pixels: PixelsRef<'a>,
+    pub pixels: PlanesRef<'a>,
     /// Column of the full image that the first pixel stands in.
     pub x: u32,
     /// Row of the full image that the first pixel stands in.
@@ -66,7 +69,7 @@ pub struct Region<'a> {
 
 impl<'a> Region<'a> {
     /// A whole image.
-    pub const fn whole(pixels: PixelsRef<'a>) -> Self {
+    pub const fn whole(pixels: PlanesRef<'a>) -> Self {
         Self { pixels, x: 0, y: 0 }
     }
 
@@ -81,10 +84,26 @@ impl<'a> Region<'a> {
 pub struct Decoder {
     limits: Limits,
     library: JpegLibrary,
-    /// RGB, HWC, of the record decoded last; as long as the largest so far.
+    planes: Planes,
+    scratch: Scratch,
+    expander: Expander,
+}
+
+/// What the image libraries write into.
+#[derive(Default)]
+struct Scratch {
+    /// RGB, HWC, or one byte a pixel.
     pixels: Vec<u8>,
-    /// Samples before they become RGB (CMYK, gray, alpha, 16 bits).
+    /// Samples before they become RGB (CMYK, alpha, 16 bits).
     samples: Vec<u8>,
+}
+
+/// What [`Scratch::pixels`] holds.
+struct Decoded {
+    /// This part of the image.
+    held: Rect,
+    /// One byte a pixel instead of three.
+    gray: bool,
 }
 
 impl Decoder {
@@ -95,39 +114,49 @@ impl Decoder {
 
     /// A decoder with a JPEG library of your choice.
     pub fn with_library(limits: Limits, library: JpegLibrary) -> Self {
-        Self { limits, library, pixels: Vec::new(), samples: Vec::new() }
+        let expander = Expander::new(Path::Fastest);
+        Self { limits, library, planes: Planes::default(), scratch: Scratch::default(), expander }
     }
 
-    /// The pixels of a record, at least those of `want`. Raw records are borrowed, not copied.
+    /// The pixels of a record, those of `want`. Damage in what need not be read for them may go unseen.
     ///
     /// `size` is the index's: it is checked against the limits before anything is allocated, and bytes that hold an image of
     /// another size are an error.
-    pub fn decode<'a>(
-        &'a mut self,
-        codec: Codec,
-        bytes: &'a [u8],
-        size: Size,
-        want: Want,
-    ) -> Result<Region<'a>, DecodeError> {
+    pub fn decode(&mut self, codec: Codec, bytes: &[u8], size: Size, want: Want) -> Result<Region<'_>, DecodeError> {
         self.check(size, want.region)?;
-        let length = size.area() as usize * 3;
-        let data = match actual(codec, bytes) {
-            Codec::Raw if bytes.len() == length => bytes,
+        match actual(codec, bytes) {
             Codec::Raw => {
-                return Err(DecodeError::RawLength { found: bytes.len() as u64, expected: length as u64, size });
+                let pixels = PixelsRef::new(bytes, size).ok_or(DecodeError::RawLength {
+                    found: bytes.len() as u64,
+                    expected: size.area() * 3,
+                    size,
+                })?;
+                self.planes.copy_part(pixels, want.region);
             }
             Codec::Jpeg => {
-                self.library.decode(bytes, size, &mut self.pixels, &mut self.samples)?;
-                &self.pixels[..length]
+                let decoded = self.library.decode(bytes, size, want.region, &mut self.scratch)?;
+                self.keep(&decoded, want.region);
             }
             Codec::Png => {
-                png::decode(bytes, size, &mut self.pixels, &mut self.samples)?;
-                &self.pixels[..length]
+                let decoded = png::decode(bytes, size, &mut self.scratch)?;
+                self.keep(&decoded, want.region);
             }
-            codec @ Codec::Coef => return Err(DecodeError::Unsupported { codec }),
-        };
-        let pixels = PixelsRef::new(data, size).expect("`data` was cut to `length`");
-        Ok(Region::whole(pixels))
+            Codec::Coef => self.expander.expand(bytes, size, want.region, want.verify, &mut self.planes)?,
+        }
+        Ok(Region { pixels: self.planes.as_ref(), x: want.region.x, y: want.region.y })
+    }
+
+    /// Copies `region` out of what a library decoded.
+    fn keep(&mut self, decoded: &Decoded, region: Rect) {
+        let held = decoded.held;
+        let part = Rect { x: region.x - held.x, y: region.y - held.y, ..region };
+        let area = held.size().area() as usize;
+        if decoded.gray {
+            self.planes.copy_gray_part(&self.scratch.pixels[..area], held.width, part);
+        } else {
+            let pixels = &self.scratch.pixels[..3 * area];
+            self.planes.copy_part(PixelsRef::new(pixels, held.size()).expect("cut to its length"), part);
+        }
     }
 
     fn check(&self, size: Size, region: Rect) -> Result<(), DecodeError> {
@@ -154,9 +183,15 @@ pub fn probe(codec: Codec, bytes: &[u8]) -> Result<Size, DecodeError> {
         Codec::Jpeg => JpegLibrary::default().probe(bytes)?,
         Codec::Png => png::probe(bytes)?,
         codec @ Codec::Raw => return Err(DecodeError::NoHeader { codec }),
-        codec @ Codec::Coef => return Err(DecodeError::Unsupported { codec }),
+        Codec::Coef => coef::header(bytes)?.size,
     };
     if size.area() == 0 { Err(DecodeError::Empty { size }) } else { Ok(size) }
+}
+
+/// Whether decoding a part of a record takes time in proportion to the part. The entropy-coded data of a JPEG or PNG must be read
+/// from its start whatever is wanted.
+pub const fn reads_parts(codec: Codec) -> bool {
+    matches!(codec, Codec::Raw | Codec::Coef)
 }
 
 /// The kind of image file that `bytes` begin like; `None` for anything but JPEG and PNG.

@@ -9,7 +9,7 @@ use std::io::Cursor;
 use image::codecs::png::PngDecoder;
 use image::{ColorType, ImageDecoder, ImageError, Limits};
 
-use super::{DecodeError, grown, same_size};
+use super::{DecodeError, Decoded, Scratch, grown, same_size};
 use crate::image::Size;
 
 /// For palettes, profiles and text beside the pixels.
@@ -19,29 +19,30 @@ pub(super) fn probe(bytes: &[u8]) -> Result<Size, DecodeError> {
     Ok(open(bytes, ANCILLARY_BYTES)?.1)
 }
 
-/// RGB into the front of `pixels`. `size` has passed the limits.
-pub(super) fn decode(bytes: &[u8], size: Size, pixels: &mut Vec<u8>, samples: &mut Vec<u8>) -> Result<(), DecodeError> {
+/// The whole image into the scratch. `size` has passed the limits.
+pub(super) fn decode(bytes: &[u8], size: Size, scratch: &mut Scratch) -> Result<Decoded, DecodeError> {
     let (decoder, found) = open(bytes, size.area().saturating_mul(8) + ANCILLARY_BYTES)?;
     same_size(found, size)?;
     let area = size.area() as usize;
     let kind = decoder.color_type();
-    let rgb = grown(pixels, area * 3);
-    if kind == ColorType::Rgb8 {
-        return decoder.read_image(rgb).map_err(refused);
+    let gray = matches!(kind, ColorType::L8 | ColorType::La8 | ColorType::L16 | ColorType::La16);
+    let pixels = grown(&mut scratch.pixels, if gray { area } else { area * 3 });
+    if matches!(kind, ColorType::L8 | ColorType::Rgb8) {
+        decoder.read_image(pixels).map_err(refused)?;
+        return Ok(Decoded { held: size.rect(), gray });
     }
-    let stored = grown(samples, area * usize::from(kind.bytes_per_pixel()));
+    let stored = grown(&mut scratch.samples, area * usize::from(kind.bytes_per_pixel()));
     decoder.read_image(stored).map_err(refused)?;
     match kind {
-        ColorType::L8 => spread::<1>(stored, rgb, |p| [p[0]; 3]),
-        ColorType::La8 => spread::<2>(stored, rgb, |p| [p[0]; 3]),
-        ColorType::Rgba8 => spread::<4>(stored, rgb, |p| [p[0], p[1], p[2]]),
-        ColorType::L16 => spread::<2>(stored, rgb, |p| [high(p, 0); 3]),
-        ColorType::La16 => spread::<4>(stored, rgb, |p| [high(p, 0); 3]),
-        ColorType::Rgb16 => spread::<6>(stored, rgb, |p| [high(p, 0), high(p, 1), high(p, 2)]),
-        ColorType::Rgba16 => spread::<8>(stored, rgb, |p| [high(p, 0), high(p, 1), high(p, 2)]),
+        ColorType::La8 => convert::<2, 1>(stored, pixels, |p| [p[0]]),
+        ColorType::Rgba8 => convert::<4, 3>(stored, pixels, |p| [p[0], p[1], p[2]]),
+        ColorType::L16 => convert::<2, 1>(stored, pixels, |p| [high(p, 0)]),
+        ColorType::La16 => convert::<4, 1>(stored, pixels, |p| [high(p, 0)]),
+        ColorType::Rgb16 => convert::<6, 3>(stored, pixels, |p| [high(p, 0), high(p, 1), high(p, 2)]),
+        ColorType::Rgba16 => convert::<8, 3>(stored, pixels, |p| [high(p, 0), high(p, 1), high(p, 2)]),
         other => return Err(DecodeError::Png { message: format!("colour type {other:?} is unknown") }),
     }
-    Ok(())
+    Ok(Decoded { held: size.rect(), gray })
 }
 
 type Opened<'a> = PngDecoder<Cursor<&'a [u8]>>;
@@ -54,9 +55,10 @@ fn open(bytes: &[u8], max_bytes: u64) -> Result<(Opened<'_>, Size), DecodeError>
     Ok((decoder, Size::new(width, height)))
 }
 
-fn spread<const BYTES: usize>(stored: &[u8], rgb: &mut [u8], colour: impl Fn(&[u8]) -> [u8; 3]) {
-    for (from, to) in stored.chunks_exact(BYTES).zip(rgb.chunks_exact_mut(3)) {
-        to.copy_from_slice(&colour(from));
+/// Pixels of `FROM` bytes to pixels of `TO` bytes.
+fn convert<const FROM: usize, const TO: usize>(stored: &[u8], out: &mut [u8], pixel: impl Fn(&[u8]) -> [u8; TO]) {
+    for (from, to) in stored.chunks_exact(FROM).zip(out.chunks_exact_mut(TO)) {
+        to.copy_from_slice(&pixel(from));
     }
 }
 

@@ -8,15 +8,15 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{DecodeError, JpegLibrary, cmyk, grown, same_size};
+use super::{DecodeError, Decoded, JpegLibrary, Scratch, cmyk, grown, same_size};
 use crate::image::Size;
 
 pub(super) fn probe(bytes: &[u8]) -> Result<Size, DecodeError> {
     Ok(open(bytes)?.1)
 }
 
-/// RGB into the front of `pixels`. `size` has passed the limits.
-pub(super) fn decode(bytes: &[u8], size: Size, pixels: &mut Vec<u8>, samples: &mut Vec<u8>) -> Result<(), DecodeError> {
+/// The whole image into the scratch. `size` has passed the limits.
+pub(super) fn decode(bytes: &[u8], size: Size, scratch: &mut Scratch) -> Result<Decoded, DecodeError> {
     let (mut decoder, found) = open(bytes)?;
     same_size(found, size)?;
     if !has_end(bytes) {
@@ -24,10 +24,15 @@ pub(super) fn decode(bytes: &[u8], size: Size, pixels: &mut Vec<u8>, samples: &m
     }
     let area = size.area() as usize;
     let space = decoder.input_colorspace().ok_or_else(|| jpeg_error("unknown colour space"))?;
+    let Scratch { pixels, samples } = scratch;
     match space {
-        ColorSpace::Luma | ColorSpace::YCbCr | ColorSpace::RGB => {
+        ColorSpace::Luma => {
+            decoder.set_options(options(ColorSpace::Luma));
+            decoder.decode_into(grown(pixels, area)).map_err(refused)?;
+        }
+        ColorSpace::YCbCr | ColorSpace::RGB => {
             decoder.set_options(options(ColorSpace::RGB));
-            decoder.decode_into(grown(pixels, area * 3)).map_err(refused)
+            decoder.decode_into(grown(pixels, area * 3)).map_err(refused)?;
         }
         // Handed out as stored, so that the conversion is ours and Pillow's.
         ColorSpace::CMYK | ColorSpace::YCCK => {
@@ -38,10 +43,10 @@ pub(super) fn decode(bytes: &[u8], size: Size, pixels: &mut Vec<u8>, samples: &m
                 cmyk::from_ycck(four);
             }
             cmyk::inverted_to_rgb(four, grown(pixels, area * 3));
-            Ok(())
         }
-        other => Err(jpeg_error(&format!("colour space {other:?} is not one of photos"))),
+        other => return Err(jpeg_error(&format!("colour space {other:?} is not one of photos"))),
     }
+    Ok(Decoded { held: size.rect(), gray: space == ColorSpace::Luma })
 }
 
 type Opened<'a> = JpegDecoder<Cursor<&'a [u8]>>;

@@ -2,6 +2,7 @@
 //!
 //! Lives here: the types that every stage passes on. Not here: codecs, resampling, drawing.
 
+mod deinterleave;
 mod planes;
 
 use std::fmt;
@@ -58,6 +59,17 @@ impl Rect {
     pub fn fits(self, size: Size) -> bool {
         let end = |start: u32, length: u32| u64::from(start) + u64::from(length);
         end(self.x, self.width) <= u64::from(size.width) && end(self.y, self.height) <= u64::from(size.height)
+    }
+
+    /// The smallest rectangle that holds both.
+    pub fn union(self, other: Self) -> Self {
+        let span = |start: u32, length: u32, other: u32, other_length: u32| {
+            let first = start.min(other);
+            (first, (start + length).max(other + other_length) - first)
+        };
+        let (x, width) = span(self.x, self.width, other.x, other.width);
+        let (y, height) = span(self.y, self.height, other.y, other.height);
+        Self { x, y, width, height }
     }
 
     /// Its width and height.

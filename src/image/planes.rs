@@ -1,5 +1,6 @@
 //! Planar RGB: what decoders write and what the resampler reads, 16 or 32 values a load.
 
+use super::deinterleave::deinterleave;
 use super::{PixelsRef, Rect, Size};
 
 /// Bytes behind the last pixel of every row that may be read (and in [`Planes`] written); their values mean nothing.
@@ -59,14 +60,16 @@ impl<'a> PlanesRef<'a> {
         Self { data: &self.data[first..], size: rect.size(), ..self }
     }
 
-    /// Its pixels as HWC bytes, appended to `out`.
-    pub fn interleave_into(self, out: &mut Vec<u8>) {
+    /// Its pixels as HWC bytes.
+    pub fn interleaved(self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(3 * self.size.area() as usize);
         for y in 0..self.size.height {
             let [red, green, blue] = [0, 1, 2].map(|channel| self.row(channel, y));
             for ((red, green), blue) in red.iter().zip(green).zip(blue) {
                 out.extend_from_slice(&[*red, *green, *blue]);
             }
         }
+        out
     }
 }
 
@@ -139,13 +142,31 @@ impl Planes {
 
     /// Makes it a copy of `pixels`.
     pub fn copy_from(&mut self, pixels: PixelsRef<'_>) {
-        self.reset(pixels.size());
-        for y in 0..pixels.size().height {
-            let [red, green, blue] = self.padded_rows_mut(y);
-            let to = red.iter_mut().zip(green).zip(blue);
-            for (((red, green), blue), from) in to.zip(pixels.row(y).chunks_exact(3)) {
-                (*red, *green, *blue) = (from[0], from[1], from[2]);
-            }
+        self.copy_part(pixels, pixels.size().rect());
+    }
+
+    /// Makes it a copy of the part `rect` of `pixels`.
+    ///
+    /// # Panics
+    /// Where `rect` is not inside.
+    pub fn copy_part(&mut self, pixels: PixelsRef<'_>, rect: Rect) {
+        assert!(rect.fits(pixels.size()), "{rect:?} of {}", pixels.size());
+        self.reset(rect.size());
+        let (first, length) = (3 * rect.x as usize, 3 * rect.width as usize);
+        for y in 0..rect.height {
+            deinterleave(&pixels.row(rect.y + y)[first..][..length], self.padded_rows_mut(y));
+        }
+    }
+
+    /// Makes it a gray copy of the part `rect` of `levels`, one byte a pixel in rows of `width`.
+    ///
+    /// # Panics
+    /// Where `rect` is not inside.
+    pub fn copy_gray_part(&mut self, levels: &[u8], width: u32, rect: Rect) {
+        self.reset_gray(rect.size());
+        for (y, row) in (0..rect.height).zip(levels.chunks_exact(width as usize).skip(rect.y as usize)) {
+            let row = &row[rect.x as usize..][..rect.width as usize];
+            self.padded_row_mut(0, y)[..row.len()].copy_from_slice(row);
         }
     }
 }
@@ -170,9 +191,7 @@ mod tests {
                 assert_eq!(window.padded_row(channel, y).len(), 2 + PAD);
             }
         }
-        let mut back = Vec::new();
-        planes.as_ref().interleave_into(&mut back);
-        assert_eq!(back, bytes);
+        assert_eq!(planes.as_ref().interleaved(), bytes);
     }
 
     #[test]

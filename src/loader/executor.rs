@@ -7,6 +7,8 @@ use crate::augment::reference;
 use crate::augment::want::PlanError;
 use crate::augment::{ViewPlan, ViewSpec};
 use crate::decode::Region;
+#[cfg(feature = "reference")]
+use crate::image::PixelsRef;
 use crate::image::Size;
 
 /// A renderer of views of one spec; one per thread.
@@ -48,7 +50,14 @@ impl AnyRenderer {
             #[cfg(feature = "reference")]
             Self::Reference(spec) => {
                 plan.check(image)?;
-                out.copy_from_slice(&reference::render(source.pixels, plan, *spec));
+                let mut whole = Vec::new();
+                source.pixels.interleave_into(&mut whole);
+                let whole = PixelsRef::new(&whole, image).ok_or(PlanError::Region {
+                    need: image.rect(),
+                    held: source.rect(),
+                    image,
+                })?;
+                out.copy_from_slice(&reference::render(whole, plan, *spec));
                 Ok(())
             }
         }

@@ -1,4 +1,4 @@
-//! The real producer: record, decode once, render every view into its row.
+//! The real producer: record, decode what the views read, render every view into its row.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,10 +8,11 @@ use super::ring::{Loader, RingSize};
 use super::stats::{Laps, Stage};
 use super::{LoadError, ring};
 use crate::augment::cpu::to_unit_f32;
-use crate::decode::{DecodeError, Decoder, Limits, Want};
+use crate::augment::want::shared_region;
+use crate::decode::{self, Decoder, Limits, Region, Want};
 use crate::episode::{EpisodePlan, Planner, SampleMeta};
 use crate::image::Rect;
-use crate::shard::ShardSet;
+use crate::shard::{ShardSet, Stored};
 
 /// Threads and memory of a loader, and what it delivers.
 #[derive(Clone, Copy, Debug)]
@@ -136,45 +137,76 @@ impl ring::Produce for Views {
         rows: &mut dyn Iterator<Item = (usize, &mut [u8])>,
         laps: &mut Laps,
     ) -> Result<(), LoadError> {
-        let (sample, size) = (plan.samples[image], plan.sizes[image]);
-        let Scratch { decoder, renderer, view } = scratch;
-        let stored = self.set.stored(sample.into())?;
-        let want = if renderer.needs_all() { Want::all(size) } else { want_of(plan, image) };
-        let decoded = decoder.decode(stored.info.codec, stored.bytes, size, want);
-        let region = decoded.map_err(|source| self.undecodable(sample, source))?;
-        laps.mark(Stage::Decode);
+        let size = plan.sizes[image];
+        let stored = self.set.stored(plan.samples[image].into())?;
+        let plans = plan.rows_of(image).map(|row| &plan.views[row]);
+        let shared = match scratch.renderer.needs_all() {
+            true => Some(size.rect()),
+            false => shared_region(plans, size, decode::reads_parts(stored.info.codec)),
+        };
         let mut views = 0;
-        for (row, out) in rows {
-            let rendered = match self.options.delivery {
-                Delivery::U8 => renderer.render(region, size, &plan.views[row], out),
-                Delivery::UnitF32 => {
-                    renderer.render(region, size, &plan.views[row], view).map(|()| to_unit_f32(view, out))
+        match shared {
+            Some(region) => {
+                let region = self.decode(&mut scratch.decoder, stored, plan, image, region)?;
+                laps.mark(Stage::Decode);
+                for (row, out) in rows {
+                    self.view(&mut scratch.renderer, &mut scratch.view, region, plan, row, out)?;
+                    views += 1;
                 }
-            };
-            rendered.map_err(|source| LoadError::Plan { sample, row, source })?;
-            views += 1;
+                laps.mark(Stage::Render);
+            }
+            None => {
+                for (row, out) in rows {
+                    let region = plan.views[row].region(size);
+                    let region = self.decode(&mut scratch.decoder, stored, plan, image, region)?;
+                    laps.mark(Stage::Decode);
+                    self.view(&mut scratch.renderer, &mut scratch.view, region, plan, row, out)?;
+                    laps.mark(Stage::Render);
+                    views += 1;
+                }
+            }
         }
-        laps.mark(Stage::Render);
         laps.count(views);
         Ok(())
     }
 }
 
 impl Views {
-    fn undecodable(&self, sample: u32, source: DecodeError) -> LoadError {
-        let name = self.set.name(sample.into()).unwrap_or("name unreadable").to_owned();
-        LoadError::Decode { sample, name, source }
+    /// The pixels `region` of source `image`.
+    fn decode<'a>(
+        &'a self,
+        decoder: &'a mut Decoder,
+        stored: Stored<'a>,
+        plan: &EpisodePlan,
+        image: usize,
+        region: Rect,
+    ) -> Result<Region<'a>, LoadError> {
+        let want = Want { region, verify: stored.check_parts };
+        decoder.decode(stored.info.codec, stored.bytes, plan.sizes[image], want).map_err(|source| {
+            let sample = plan.samples[image];
+            let name = self.set.name(sample.into()).unwrap_or("name unreadable").to_owned();
+            LoadError::Decode { sample, name, source }
+        })
     }
-}
 
-/// The smallest rectangle that holds what all views of source `image` read.
-fn want_of(plan: &EpisodePlan, image: usize) -> Want {
-    let size = plan.sizes[image];
-    let regions = plan.rows_of(image).map(|row| plan.views[row].region(size));
-    let hull = regions.reduce(|a, b| {
-        let (x, y) = (a.x.min(b.x), a.y.min(b.y));
-        let (right, bottom) = ((a.x + a.width).max(b.x + b.width), (a.y + a.height).max(b.y + b.height));
-        Rect { x, y, width: right - x, height: bottom - y }
-    });
-    Want { region: hull.unwrap_or(size.rect()) }
+    /// Renders row `row` of `plan` into `out`.
+    fn view(
+        &self,
+        renderer: &mut AnyRenderer,
+        view: &mut [u8],
+        region: Region<'_>,
+        plan: &EpisodePlan,
+        row: usize,
+        out: &mut [u8],
+    ) -> Result<(), LoadError> {
+        let source = plan.views[row].source as usize;
+        let (sample, size) = (plan.samples[source], plan.sizes[source]);
+        let rendered = match self.options.delivery {
+            Delivery::U8 => renderer.render(region, size, &plan.views[row], out),
+            Delivery::UnitF32 => {
+                renderer.render(region, size, &plan.views[row], view).map(|()| to_unit_f32(view, out))
+            }
+        };
+        rendered.map_err(|source| LoadError::Plan { sample, row, source })
+    }
 }

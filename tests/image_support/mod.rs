@@ -1,7 +1,7 @@
 //! Made-up pictures and random numbers for tests.
 #![allow(dead_code, unreachable_pub, reason = "shared by test files, each of which uses its part")]
 
-use metacl::image::{Pixels, Size};
+use metacl::image::{Pixels, PixelsRef, Planes, Size};
 use metacl::rng::{Purpose, Stream};
 
 /// Numbers that a test's seed fixes.
@@ -79,6 +79,13 @@ pub fn photo_like(size: Size) -> Pixels {
         pixel.iter_mut().for_each(|value| *value = value.saturating_add(texture));
     }
     Pixels::new(data, size).expect("as many bytes as before")
+}
+
+/// `pixels` as decoders give them.
+pub fn planes(pixels: PixelsRef<'_>) -> Planes {
+    let mut planes = Planes::default();
+    planes.copy_from(pixels);
+    planes
 }
 
 /// Mean distance of two images of equal length, in levels.

@@ -16,7 +16,7 @@ mod resample;
 use super::want::PlanError;
 use super::{ViewPlan, ViewSpec};
 use crate::decode::Region;
-use crate::image::Size;
+use crate::image::{Planes, Size};
 use blur::Blur;
 use resample::Resizer;
 
@@ -37,14 +37,22 @@ pub struct Renderer {
     spec: ViewSpec,
     resizer: Resizer,
     blur: Blur,
-    /// A crop with reflected borders, HWC; or one plane while it is turned.
-    scratch: Vec<u8>,
+    /// A crop with reflected borders.
+    reflected: Planes,
+    /// One plane while it is turned.
+    turned: Vec<u8>,
 }
 
 impl Renderer {
     /// A renderer of views of `spec`, whose size is at least 1.
     pub fn new(spec: ViewSpec) -> Self {
-        Self { spec, resizer: Resizer::default(), blur: Blur::new(spec.size as usize), scratch: Vec::new() }
+        Self {
+            spec,
+            resizer: Resizer::default(),
+            blur: Blur::new(spec.size as usize),
+            reflected: Planes::default(),
+            turned: Vec::new(),
+        }
     }
 
     /// As [`new`](Self::new), with the plain code even where the CPU has faster instructions.
@@ -75,19 +83,23 @@ impl Renderer {
         plan.check(image)?;
         place::check_held(plan, source, image)?;
 
-        let crop = place::crop(plan, source, image, &mut self.scratch);
-        self.resizer.resize(&crop, self.spec, out);
+        let crop = place::crop(plan, source, image, &mut self.reflected);
+        self.resizer.resize(crop, self.spec, out);
         let side = self.spec.size as usize;
-        if plan.mirror() {
-            place::mirror(out, side);
-        }
         let (red, rest) = out.split_at_mut(side * side);
         let (green, blue) = rest.split_at_mut(side * side);
+        if crop.is_gray() {
+            green.copy_from_slice(red);
+            blue.copy_from_slice(red);
+        }
+        if plan.mirror() {
+            [&mut *red, green, blue].into_iter().for_each(|plane| place::mirror(plane, side));
+        }
         colour::apply(plan, [red, green, blue]);
         if plan.blur_sigma > 0.0 {
             self.blur.apply(out, plan);
         }
-        place::turn(out, side, plan.quarter_turns(), &mut self.scratch);
+        place::turn(out, side, plan.quarter_turns(), &mut self.turned);
         Ok(())
     }
 }

@@ -3,23 +3,7 @@
 use crate::augment::want::PlanError;
 use crate::augment::{CropBox, ViewPlan};
 use crate::decode::Region;
-use crate::image::Size;
-
-/// Rows of interleaved RGB inside a larger buffer.
-pub(super) struct Crop<'a> {
-    data: &'a [u8],
-    /// Bytes from a row to the next.
-    stride: usize,
-    /// Size in pixels.
-    pub(super) size: Size,
-}
-
-impl Crop<'_> {
-    /// Row `y`, `3 * width` bytes.
-    pub(super) fn row(&self, y: usize) -> &[u8] {
-        &self.data[y * self.stride..][..3 * self.size.width as usize]
-    }
-}
+use crate::image::{Planes, PlanesRef, Rect, Size};
 
 /// Whether `source` lies in the image and holds what the plan reads.
 pub(super) fn check_held(plan: &ViewPlan, source: Region<'_>, image: Size) -> Result<(), PlanError> {
@@ -33,26 +17,33 @@ pub(super) fn check_held(plan: &ViewPlan, source: Region<'_>, image: Size) -> Re
 }
 
 /// The plan's crop: a window of the source, or, where it leaves the image, a copy with reflected borders in `scratch`.
-pub(super) fn crop<'a>(plan: &ViewPlan, source: Region<'a>, image: Size, scratch: &'a mut Vec<u8>) -> Crop<'a> {
+pub(super) fn crop<'a>(plan: &ViewPlan, source: Region<'a>, image: Size, scratch: &'a mut Planes) -> PlanesRef<'a> {
     let CropBox { x, y, width, height } = plan.crop;
-    let size = Size::new(width as u32, height as u32);
     let held = source.pixels;
     let inside = |start: i16, length: i16, full: u32| start >= 0 && i64::from(start) + i64::from(length) <= full.into();
     if inside(x, width, image.width) && inside(y, height, image.height) {
-        let stride = 3 * held.size().width as usize;
-        let first = (y as u32 - source.y) as usize * stride + 3 * (x as u32 - source.x) as usize;
-        return Crop { data: &held.data()[first..], stride, size };
+        let (x, y) = (x as u32 - source.x, y as u32 - source.y);
+        return held.window(Rect { x, y, width: width as u32, height: height as u32 });
     }
 
-    scratch.clear();
-    for row in i32::from(y)..i32::from(y) + i32::from(height) {
-        let from = held.row(reflect(row, image.height) - source.y);
-        for column in i32::from(x)..i32::from(x) + i32::from(width) {
-            let at = 3 * (reflect(column, image.width) - source.x) as usize;
-            scratch.extend_from_slice(&from[at..at + 3]);
+    let size = Size::new(width as u32, height as u32);
+    let channels = if held.is_gray() {
+        scratch.reset_gray(size);
+        1
+    } else {
+        scratch.reset(size);
+        3
+    };
+    for channel in 0..channels {
+        for row in 0..size.height {
+            let from = held.row(channel, reflect(i32::from(y) + row as i32, image.height) - source.y);
+            let to = &mut scratch.padded_row_mut(channel, row)[..size.width as usize];
+            for (to, column) in to.iter_mut().zip(i32::from(x)..) {
+                *to = from[(reflect(column, image.width) - source.x) as usize];
+            }
         }
     }
-    Crop { data: scratch, stride: 3 * size.width as usize, size }
+    scratch.as_ref()
 }
 
 /// Index into `0..length` by reflection at the edge pixels, which are not repeated.

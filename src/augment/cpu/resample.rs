@@ -1,8 +1,8 @@
-//! The two resize passes on planes of u8. Tables: [`weights`](crate::augment::weights).
+//! The two resize passes, one plane after the other. Tables: [`weights`](crate::augment::weights).
 
-use super::place::Crop;
 use crate::augment::ViewSpec;
 use crate::augment::weights::{Table, Taps, WEIGHT_BITS};
+use crate::image::PlanesRef;
 
 const HALF: i32 = 1 << (WEIGHT_BITS - 1);
 
@@ -11,71 +11,43 @@ const HALF: i32 = 1 << (WEIGHT_BITS - 1);
 pub(super) struct Resizer {
     columns: Table,
     rows: Table,
-    /// Three planes of `crop height` x `size`.
+    /// One plane of `crop height` x `size`.
     wide: Vec<u8>,
     sums: Vec<i32>,
 }
 
 impl Resizer {
-    /// Resizes `crop` into the three planes of `out`; a pass that keeps its size is skipped.
-    pub(super) fn resize(&mut self, crop: &Crop<'_>, spec: ViewSpec, out: &mut [u8]) {
-        let side = spec.size as usize;
-        self.columns.prepare(crop.size.width, spec.size, spec.filter);
-        if crop.size.height == spec.size {
-            self.widen(crop, side, out);
-            return;
-        }
-        self.rows.prepare(crop.size.height, spec.size, spec.filter);
-        let height = crop.size.height as usize;
-        let mut wide = std::mem::take(&mut self.wide);
-        wide.resize(3 * height * side, 0);
-        self.widen(crop, side, &mut wide);
-        for (from, to) in wide.chunks_exact(height * side).zip(out.chunks_exact_mut(side * side)) {
-            self.stack(from, side, to);
-        }
-        self.wide = wide;
-    }
-
-    /// Horizontal pass: rows of interleaved RGB into three planes of `crop height` x `side`.
-    fn widen(&self, crop: &Crop<'_>, side: usize, planes: &mut [u8]) {
-        let height = crop.size.height as usize;
-        let (red, rest) = planes.split_at_mut(height * side);
-        let (green, blue) = rest.split_at_mut(height * side);
-        let rows = red.chunks_exact_mut(side).zip(green.chunks_exact_mut(side)).zip(blue.chunks_exact_mut(side));
-        for (y, ((red, green), blue)) in rows.enumerate() {
-            let from = crop.row(y);
-            if crop.size.width as usize == side {
-                separate(from, red, green, blue);
-            } else {
-                self.widen_row(from, red, green, blue);
+    /// Resizes `crop` into the planes of `out`, of which a gray crop fills only the first; a pass that keeps its size is skipped.
+    pub(super) fn resize(&mut self, crop: PlanesRef<'_>, spec: ViewSpec, out: &mut [u8]) {
+        let (side, size) = (spec.size as usize, crop.size());
+        self.columns.prepare(size.width, spec.size, spec.filter);
+        self.rows.prepare(size.height, spec.size, spec.filter);
+        let channels = if crop.is_gray() { 1 } else { 3 };
+        for (channel, out) in out.chunks_exact_mut(side * side).take(channels).enumerate() {
+            if size.height == spec.size {
+                self.widen(crop, channel, side, out);
+                continue;
             }
+            let mut wide = std::mem::take(&mut self.wide);
+            wide.resize(size.height as usize * side, 0);
+            self.widen(crop, channel, side, &mut wide);
+            self.stack(&wide, side, out);
+            self.wide = wide;
         }
     }
 
-    fn widen_row(&self, from: &[u8], red: &mut [u8], green: &mut [u8], blue: &mut [u8]) {
-        let (pixels, _) = from.as_chunks::<3>();
-        match self.columns.taps_each() {
-            4 => self.widen_row_by::<4>(pixels, red, green, blue),
-            5 => self.widen_row_by::<5>(pixels, red, green, blue),
-            6 => self.widen_row_by::<6>(pixels, red, green, blue),
-            7 => self.widen_row_by::<7>(pixels, red, green, blue),
-            8 => self.widen_row_by::<8>(pixels, red, green, blue),
-            _ => {
-                let out = red.iter_mut().zip(green).zip(blue);
-                for (Taps { first, weights }, ((red, green), blue)) in self.columns.iter().zip(out) {
-                    [*red, *green, *blue] = weigh(&pixels[first..][..weights.len()], weights);
-                }
+    /// Horizontal pass: rows of one channel to rows of `side`.
+    fn widen(&self, crop: PlanesRef<'_>, channel: usize, side: usize, out: &mut [u8]) {
+        for (y, to) in (0..crop.size().height).zip(out.chunks_exact_mut(side)) {
+            let from = crop.row(channel, y);
+            if from.len() == side {
+                to.copy_from_slice(from);
+                continue;
             }
-        }
-    }
-
-    /// The usual numbers of taps as constants: 1.2 times the rate of the loop of unknown length (224 px, November 2026).
-    fn widen_row_by<const N: usize>(&self, pixels: &[[u8; 3]], red: &mut [u8], green: &mut [u8], blue: &mut [u8]) {
-        let out = red.iter_mut().zip(green).zip(blue);
-        for (Taps { first, weights }, ((red, green), blue)) in self.columns.iter().zip(out) {
-            let weights: &[i32; N] = weights.try_into().expect("N taps each");
-            let pixels: &[[u8; 3]; N] = pixels[first..][..N].try_into().expect("N pixels");
-            [*red, *green, *blue] = weigh(pixels, weights);
+            for (Taps { first, weights }, to) in self.columns.iter().zip(to) {
+                let sum = weights.iter().zip(&from[first..]).map(|(weight, value)| weight * i32::from(*value));
+                *to = level(HALF + sum.sum::<i32>());
+            }
         }
     }
 
@@ -93,23 +65,6 @@ impl Resizer {
                 *to = level(*sum);
             }
         }
-    }
-}
-
-#[inline(always)]
-fn weigh(pixels: &[[u8; 3]], weights: &[i32]) -> [u8; 3] {
-    let mut sums = [HALF; 3];
-    for (pixel, weight) in pixels.iter().zip(weights) {
-        sums[0] += weight * i32::from(pixel[0]);
-        sums[1] += weight * i32::from(pixel[1]);
-        sums[2] += weight * i32::from(pixel[2]);
-    }
-    sums.map(level)
-}
-
-fn separate(from: &[u8], red: &mut [u8], green: &mut [u8], blue: &mut [u8]) {
-    for (((pixel, red), green), blue) in from.chunks_exact(3).zip(red).zip(green).zip(blue) {
-        [*red, *green, *blue] = [pixel[0], pixel[1], pixel[2]];
     }
 }
 

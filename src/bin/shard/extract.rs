@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let bytes = if args.decode {
         let mut decoder = Decoder::new(Limits::default());
         let region = decoder.decode(info.codec, record, info.size, Want::all(info.size))?;
-        pixels_as_file(region.pixels.data(), info.size, &args.out)?
+        pixels_as_file(&region.pixels.interleaved(), info.size, &args.out)?
     } else {
         match info.codec {
             Codec::Raw => pixels_as_file(record, info.size, &args.out)?,

@@ -75,9 +75,9 @@ impl Worker {
     /// Antialiased Lanczos; raw pixels stay raw, files become JPEG.
     fn shrink(&mut self, codec: Codec, bytes: &[u8], size: Size, smaller: Size) -> Result<Vec<u8>, Reason> {
         let image = self.decoder.decode(codec, bytes, size, Want::all(size)).map_err(damaged)?;
+        let interleaved = image.pixels.interleaved();
         // One pixel type by name: the untyped call would build the kernels of all sixteen, minutes of compilation.
-        let source =
-            TypedImageRef::<U8x3>::from_buffer(size.width, size.height, image.pixels.data()).map_err(damaged)?;
+        let source = TypedImageRef::<U8x3>::from_buffer(size.width, size.height, &interleaved).map_err(damaged)?;
         let mut pixels = vec![0; smaller.area() as usize * 3];
         let mut target =
             TypedImage::<U8x3>::from_buffer(smaller.width, smaller.height, &mut pixels).map_err(damaged)?;
