@@ -252,7 +252,7 @@ fn each_refusal_has_its_variant() {
     assert!(matches!(refused(Codec::Jpeg, &bytes, empty, empty.rect()), DecodeError::Empty { .. }));
     assert!(matches!(refused(Codec::Jpeg, &bytes, SMALL, corner), DecodeError::RegionOutside { .. }));
     assert!(matches!(refused(Codec::Jpeg, &bytes, SMALL, nothing), DecodeError::RegionOutside { .. }));
-    assert!(matches!(refused(Codec::Coef, &bytes, SMALL, SMALL.rect()), DecodeError::Unsupported { .. }));
+    assert!(matches!(refused(Codec::Coef, &bytes, SMALL, SMALL.rect()), DecodeError::Coef(_)));
     assert!(matches!(refused(Codec::Raw, &bytes, SMALL, SMALL.rect()), DecodeError::RawLength { .. }));
     for garbage in [&[][..], b"GIF89a", &[0xff, 0xd8, 0xff], &bytes[2..]] {
         assert!(matches!(refused(Codec::Jpeg, garbage, SMALL, SMALL.rect()), DecodeError::Jpeg { .. }));
@@ -261,7 +261,7 @@ fn each_refusal_has_its_variant() {
     }
     assert!(matches!(probe(Codec::Png, b"GIF89a"), Err(DecodeError::Png { .. })));
     assert!(matches!(probe(Codec::Raw, &bytes), Err(DecodeError::NoHeader { .. })));
-    assert!(matches!(probe(Codec::Coef, &bytes), Err(DecodeError::Unsupported { .. })));
+    assert!(matches!(probe(Codec::Coef, &bytes), Err(DecodeError::Coef(_))));
 }
 
 /// The limit holds for what the bytes say, too: a header of 61680 x 61680 must not allocate.

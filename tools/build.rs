@@ -1,5 +1,5 @@
-//! Build script: writes into every binary, test and bench where its shared libraries lie, so that they run from any folder
-//! with no variable set.
+//! Build script: compiles the C half of `src/decode/coefficients` (feature `turbo`), and writes into every binary, test and bench
+//! where its shared libraries lie, so that they run from any folder with no variable set.
 //!
 //! - `LIBTORCH/lib` (feature `torch`): libtorch and the CUDA runtime it was built with. Its CUDA half is linked explicitly: no
 //!   symbol of ours refers to it, so the linker would drop it, and with it every GPU.
@@ -23,6 +23,17 @@ fn main() {
     {
         rpath(&Path::new(&root).join(".libtorch/cuda"));
     }
+    #[cfg(feature = "turbo")]
+    coefficients();
+}
+
+/// The shim over libjpeg, against the headers that turbojpeg-sys has installed; its symbols are in that crate's static library.
+#[cfg(feature = "turbo")]
+fn coefficients() {
+    const SHIM: &str = "src/decode/coefficients/shim.c";
+    println!("cargo:rerun-if-changed={SHIM}");
+    let include = std::env::var("DEP_TURBOJPEG_INCLUDE").expect("turbojpeg-sys says where its headers are");
+    cc::Build::new().file(SHIM).includes(include.split(',')).compile("metacl_coefficients");
 }
 
 /// The folder of libtorch's libraries; none where the feature is off or torch-sys looks for them by itself.

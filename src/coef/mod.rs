@@ -1,10 +1,29 @@
 //! Coefficient records: a JPEG's quantised DCT coefficients in a form that expands several times faster than Huffman codes, whole or
 //! any rectangle, to exactly the pixels of libjpeg-turbo's default decode.
 //!
-//! - [`coefficients`]: [`Coefficients`], what a JPEG holds once its entropy code is undone.
+//! - [`Coefficients`]: what a JPEG holds once its entropy code is undone;
+//! - [`encode`]: coefficients to a record, [`coefficients`]: back;
+//! - [`Expander`]: a record to pixels; [`preview`]: to a picture of an eighth; [`header`]: to sizes.
 //!
 //! Not here: JPEG files (`decode`), shard files (`shard`), threads.
+//!
+#![doc = include_str!("layout.md")]
 
-pub mod coefficients;
+mod chunk;
+mod coefficients;
+mod encode;
+mod error;
+mod expand;
+mod layout;
+mod restore;
+mod tile;
+
+#[cfg(test)]
+mod tests;
 
 pub use coefficients::{Coefficients, ColourSpace, Component};
+pub use encode::encode;
+pub use error::{CoefError, NotCovered};
+pub use expand::{Expander, Path};
+pub use layout::Header;
+pub use restore::{coefficients, header, preview};

@@ -6,12 +6,15 @@
 //!
 //! - `error`: [`DecodeError`].
 //! - `jpeg`: [`JpegLibrary`]. `turbo`: libjpeg-turbo, pixels equal to Pillow's; the FFI of this module. `zune`: pure Rust.
+//! - `coefficients`: JPEG files to coefficients and back (feature `turbo`).
 //! - `cmyk`: Adobe's inverted CMYK and YCCK to RGB, Pillow's formulas.
 //! - `png`: through the image crate, also where a file or record says JPEG (ImageNet holds such files).
 //!
 //! Not here: files, checksums, augmentation.
 
 mod cmyk;
+#[cfg(feature = "turbo")]
+mod coefficients;
 mod error;
 mod jpeg;
 mod png;
@@ -19,6 +22,8 @@ mod png;
 mod turbo;
 mod zune;
 
+#[cfg(feature = "turbo")]
+pub use coefficients::{CoefficientsError, WriteJpegError, jpeg_coefficients, write_jpeg};
 pub use error::DecodeError;
 pub use jpeg::JpegLibrary;
 
@@ -37,6 +42,19 @@ impl Default for Limits {
     /// The size at which Pillow refuses an image as a decompression bomb: 178,956,970 pixels, half a gigabyte of RGB.
     fn default() -> Self {
         Self { max_pixels: 178_956_970 }
+    }
+}
+
+impl Limits {
+    fn check(self, size: Size) -> Result<(), DecodeError> {
+        let max_pixels = self.max_pixels.min(MOST_PIXELS);
+        if size.area() == 0 {
+            return Err(DecodeError::Empty { size });
+        }
+        if size.area() > max_pixels {
+            return Err(DecodeError::TooLarge { size, max_pixels });
+        }
+        Ok(())
     }
 }
 
@@ -160,13 +178,7 @@ impl Decoder {
     }
 
     fn check(&self, size: Size, region: Rect) -> Result<(), DecodeError> {
-        let max_pixels = self.limits.max_pixels.min(MOST_PIXELS);
-        if size.area() == 0 {
-            return Err(DecodeError::Empty { size });
-        }
-        if size.area() > max_pixels {
-            return Err(DecodeError::TooLarge { size, max_pixels });
-        }
+        self.limits.check(size)?;
         if region.size().area() == 0 || !region.fits(size) {
             return Err(DecodeError::RegionOutside { region, size });
         }

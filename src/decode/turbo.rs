@@ -21,7 +21,7 @@ use crate::image::{Rect, Size};
 
 /// Scans of a progressive file; honest ones have about ten, a hostile one can have thousands and take minutes (libjpeg-turbo's
 /// own advice and its `djpeg -maxscans` example).
-const MOST_SCANS: c_int = 500;
+pub(super) const MOST_SCANS: c_int = 500;
 
 /// Size from the header.
 pub(super) fn probe(bytes: &[u8]) -> Result<Size, DecodeError> {
@@ -197,6 +197,6 @@ impl Drop for Turbo {
     }
 }
 
-fn jpeg_error(message: &str) -> DecodeError {
+pub(super) fn jpeg_error(message: &str) -> DecodeError {
     DecodeError::Jpeg { library: JpegLibrary::Turbo, message: message.to_owned() }
 }

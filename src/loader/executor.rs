@@ -50,8 +50,7 @@ impl AnyRenderer {
             #[cfg(feature = "reference")]
             Self::Reference(spec) => {
                 plan.check(image)?;
-                let mut whole = Vec::new();
-                source.pixels.interleave_into(&mut whole);
+                let whole = source.pixels.interleaved();
                 let whole = PixelsRef::new(&whole, image).ok_or(PlanError::Region {
                     need: image.rect(),
                     held: source.rect(),

@@ -203,9 +203,7 @@ impl Views {
         let (sample, size) = (plan.samples[source], plan.sizes[source]);
         let rendered = match self.options.delivery {
             Delivery::U8 => renderer.render(region, size, &plan.views[row], out),
-            Delivery::UnitF32 => {
-                renderer.render(region, size, &plan.views[row], view).map(|()| to_unit_f32(view, out))
-            }
+            Delivery::UnitF32 => renderer.render(region, size, &plan.views[row], view).map(|()| to_unit_f32(view, out)),
         };
         rendered.map_err(|source| LoadError::Plan { sample, row, source })
     }

@@ -1,0 +1,204 @@
+//! Block rows and chunks: their bounds, and taking blocks out of them one value at a time (the oracle of the vector code).
+
+use super::CoefError;
+use super::layout::{Record, u16_at};
+use super::tile::{BLOCK_CONTROL, Block, CHUNK, CHUNK_BOUND, CHUNK_HEAD, position};
+
+/// A chunk whose head has been checked: whatever its other bytes, reading it stays inside `bytes`.
+pub(super) struct Chunk<'a> {
+    /// From the chunk's first byte on, at least [`CHUNK_BOUND`].
+    bytes: &'a [u8],
+    /// Blocks in it.
+    pub(super) blocks: usize,
+    /// Bytes up to its declared end, padding included.
+    length: usize,
+    control: usize,
+}
+
+impl<'a> Chunk<'a> {
+    /// `bytes`: from its start on, at least [`CHUNK_BOUND`]; `length`: as its block row declares.
+    fn open(bytes: &'a [u8], blocks: usize, length: usize) -> Result<Self, (&'static str, usize)> {
+        assert!(bytes.len() >= CHUNK_BOUND && blocks <= CHUNK);
+        let chunk = Self { bytes, blocks, length, control: u16_at(bytes, 3) as usize };
+        if chunk.dc_bits() > 16 {
+            return Err(("number of bits of a DC", chunk.dc_bits()));
+        }
+        if chunk.control > BLOCK_CONTROL * blocks {
+            return Err(("length of the masks and widths of a chunk", chunk.control));
+        }
+        Ok(chunk)
+    }
+
+    /// From the chunk's first byte on, at least [`CHUNK_BOUND`].
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    fn dc_bits(&self) -> usize {
+        self.bytes[2] as usize
+    }
+
+    /// Absolute DC of each block, into the front of `out`.
+    pub(super) fn dcs(&self, out: &mut [i16; CHUNK]) {
+        let (least, width) = (u16_at(self.bytes, 0), self.dc_bits());
+        for (block, dc) in out[..self.blocks].iter_mut().enumerate() {
+            *dc = least.wrapping_add(bits(&self.bytes[CHUNK_HEAD..], block * width, width)) as i16;
+        }
+    }
+
+    /// Where the presence bytes start.
+    pub(super) fn presence_at(&self) -> usize {
+        CHUNK_HEAD + (self.blocks * self.dc_bits()).div_ceil(8)
+    }
+
+    /// Presence byte of each block.
+    pub(super) fn presence(&self) -> &'a [u8] {
+        &self.bytes[self.presence_at()..][..self.blocks]
+    }
+
+    /// The state before the first block.
+    pub(super) fn start(&self) -> Cursor {
+        let control = self.presence_at() + self.blocks;
+        Cursor { control, value: 8 * (control + self.control) }
+    }
+
+    /// Whether `cursor`, behind the last block, is where the chunk's head and its block row say.
+    pub(super) fn ends_at(&self, cursor: Cursor) -> bool {
+        let control = self.presence_at() + self.blocks + self.control;
+        cursor.control == control && cursor.value.div_ceil(8).next_multiple_of(2) == self.length
+    }
+
+    /// Steps over the blocks with these presence bytes.
+    pub(super) fn skip(&self, presence: &[u8], mut cursor: Cursor) -> Cursor {
+        for &present in presence {
+            let tiles = present.count_ones() as usize;
+            for tile in 0..tiles {
+                let mask = self.bytes[cursor.control + tile];
+                cursor.value += mask.count_ones() as usize * self.width(cursor.control + tiles, tile);
+            }
+            cursor.control += tiles + tiles.div_ceil(2);
+        }
+        cursor
+    }
+
+    /// The AC coefficients of the next block; the DC becomes 0. Returns the state behind it.
+    pub(super) fn block(&self, presence: u8, mut cursor: Cursor, out: &mut Block) -> Cursor {
+        *out = Block::ZERO;
+        let widths = cursor.control + presence.count_ones() as usize;
+        let present = (0..8).filter(|tile| presence >> tile & 1 == 1);
+        for (index, tile) in present.enumerate() {
+            let mask = self.bytes[cursor.control + index];
+            let width = self.width(widths, index);
+            for lane in (0..8).filter(|lane| mask >> lane & 1 == 1) {
+                out.0[position(tile, lane)] = value(bits(self.bytes, cursor.value, width), width);
+                cursor.value += width;
+            }
+        }
+        cursor.control = widths + presence.count_ones().div_ceil(2) as usize;
+        cursor
+    }
+
+    fn width(&self, widths: usize, index: usize) -> usize {
+        (self.bytes[widths + index / 2] >> (4 * (index % 2)) & 15) as usize
+    }
+}
+
+/// How far a chunk has been read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cursor {
+    /// Byte of the next mask, from the chunk's start.
+    pub(super) control: usize,
+    /// Bit of the next value, from the chunk's start.
+    pub(super) value: usize,
+}
+
+/// `width` bits (0..=16) from bit `at` on.
+fn bits(bytes: &[u8], at: usize, width: usize) -> u16 {
+    let byte = at / 8;
+    let word = u32::from_le_bytes([bytes[byte], bytes[byte + 1], bytes[byte + 2], 0]);
+    (word >> (at % 8) & ((1 << width) - 1)) as u16
+}
+
+/// The coefficient that `code` of `width` bits stands for; width 0, which no writer makes, gives 1 as in the vector code.
+fn value(code: u16, width: usize) -> i16 {
+    let stored = if width == 0 { 0 } else { (code << (16 - width)) as i16 >> (16 - width) };
+    if stored < 0 { stored } else { stored + 1 }
+}
+
+/// A block row inside a record.
+pub(super) struct BlockRow {
+    mcu_row: usize,
+    /// Where its table of ends starts.
+    ends: usize,
+    columns: usize,
+    /// End of the MCU row.
+    limit: usize,
+}
+
+impl BlockRow {
+    /// The block row at `at` of MCU row `mcu_row`, which ends at `limit`; and where the next one starts.
+    pub(super) fn open(
+        record: &Record<'_>,
+        mcu_row: usize,
+        at: usize,
+        columns: usize,
+        limit: usize,
+    ) -> Result<(Self, usize), CoefError> {
+        let row = Self { mcu_row, ends: at, columns, limit };
+        let data = row.data();
+        if data > limit {
+            return Err(row.wrong("end of a table of chunks", data));
+        }
+        let end = data + row.end(record, row.chunks());
+        if end > limit {
+            return Err(row.wrong("end of a block row", end));
+        }
+        Ok((row, end))
+    }
+
+    fn chunks(&self) -> usize {
+        self.columns.div_ceil(CHUNK)
+    }
+
+    /// Where its chunks start.
+    fn data(&self) -> usize {
+        self.ends + 2 * self.chunks()
+    }
+
+    /// Bytes of the first `chunks` chunks.
+    fn end(&self, record: &Record<'_>, chunks: usize) -> usize {
+        if chunks == 0 { 0 } else { 2 * u16_at(record.bytes(), self.ends + 2 * (chunks - 1)) as usize }
+    }
+
+    /// Chunk `index`; `spare` holds its bytes where it starts near the record's end.
+    pub(super) fn chunk<'a>(
+        &self,
+        record: &Record<'a>,
+        index: usize,
+        spare: &'a mut [u8; CHUNK_BOUND],
+    ) -> Result<Chunk<'a>, CoefError> {
+        let (start, end) = (self.data() + self.end(record, index), self.data() + self.end(record, index + 1));
+        if end > self.limit || start + CHUNK_HEAD > end {
+            return Err(self.wrong("end of a chunk", end));
+        }
+        let blocks = CHUNK.min(self.columns - index * CHUNK);
+        let rest = &record.bytes()[start..];
+        let bytes = if rest.len() >= CHUNK_BOUND {
+            rest
+        } else {
+            spare[..rest.len()].copy_from_slice(rest);
+            spare[rest.len()..].fill(0);
+            &spare[..]
+        };
+        Chunk::open(bytes, blocks, end - start).map_err(|(what, value)| self.wrong(what, value))
+    }
+
+    /// The error for a chunk whose blocks do not end where it does.
+    pub(super) fn contradiction(&self, cursor: Cursor) -> CoefError {
+        self.wrong("last value bit of a chunk", cursor.value)
+    }
+
+    fn wrong(&self, what: &'static str, value: usize) -> CoefError {
+        CoefError::Blocks { row: self.mcu_row, what, value }
+    }
+}

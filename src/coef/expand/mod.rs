@@ -1,0 +1,75 @@
+//! Records to pixels: the [`Expander`].
+//!
+//! - `window`: which blocks and samples a region takes;
+//! - `strip`: MCU row by MCU row through the stages, so that samples stay in the nearest caches;
+//! - `kernels`: what the stages do; `scalar` is that as plain code, `avx2` the same bytes with vectors.
+
+mod kernels;
+pub(super) mod scalar;
+mod strip;
+mod window;
+
+use scalar::Scalar;
+use strip::Scratch;
+use window::Window;
+
+use super::layout::Record;
+use super::{CoefError, ColourSpace};
+use crate::image::{Planes, Rect, Size};
+
+/// Which code expands. All give the same bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// The fastest that this processor runs.
+    Fastest,
+    /// Plain code: the oracle.
+    Scalar,
+}
+
+/// Expands one record after another; its buffers grow to the largest and are kept.
+pub struct Expander {
+    path: Path,
+    scratch: Scratch,
+}
+
+impl Expander {
+    /// An expander with empty buffers.
+    pub fn new(path: Path) -> Self {
+        Self { path, scratch: Scratch::default() }
+    }
+
+    /// Makes `out` the part `region` of the picture in `record`: `out` gets the region's size, and is gray where the record is.
+    ///
+    /// The pixels are those of libjpeg-turbo's default decode: accurate integer inverse DCT, fancy upsampling, its colour conversion.
+    /// `size` is the picture's, from the index. `verify` compares the checksums of the header and of the MCU rows that are read.
+    ///
+    /// # Errors
+    /// Where `size` is not the record's, `region` is empty or not inside, or the record is damaged; then `out` holds anything.
+    pub fn expand(
+        &mut self,
+        record: &[u8],
+        size: Size,
+        region: Rect,
+        verify: bool,
+        out: &mut Planes,
+    ) -> Result<(), CoefError> {
+        let record = Record::open(record, verify)?;
+        let header = record.header;
+        if header.size != size {
+            return Err(CoefError::Size { expected: size, found: header.size });
+        }
+        if region.size().area() == 0 || !region.fits(size) {
+            return Err(CoefError::Region { region, size });
+        }
+        if header.space == ColourSpace::Gray {
+            out.reset_gray(region.size());
+        } else {
+            out.reset(region.size());
+        }
+        let window = Window::new(&header, region);
+        match self.path {
+            Path::Scalar => self.scratch.expand(Scalar, &record, &window, verify, out),
+            Path::Fastest => self.scratch.expand(Scalar, &record, &window, verify, out),
+        }
+    }
+}
