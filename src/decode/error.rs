@@ -1,6 +1,7 @@
 //! What can be wrong with a record's bytes.
 
 use super::JpegLibrary;
+use crate::coef::CoefError;
 use crate::image::{Rect, Size};
 use crate::shard::Codec;
 
@@ -68,6 +69,9 @@ pub enum DecodeError {
         /// Its words.
         message: String,
     },
+    /// A coefficient record is damaged or not of the size that was asked for.
+    #[error(transparent)]
+    Coef(#[from] CoefError),
     /// The PNG decoder refuses the bytes.
     #[error("broken PNG: {message}; replace the file or leave it out")]
     Png {

@@ -27,6 +27,7 @@ pub use coefficients::{CoefficientsError, WriteJpegError, jpeg_coefficients, wri
 pub use error::DecodeError;
 pub use jpeg::JpegLibrary;
 
+use crate::coef;
 use crate::image::{PixelsRef, Rect, Size};
 use crate::shard::Codec;
 
@@ -166,7 +167,7 @@ pub fn probe(codec: Codec, bytes: &[u8]) -> Result<Size, DecodeError> {
         Codec::Jpeg => JpegLibrary::default().probe(bytes)?,
         Codec::Png => png::probe(bytes)?,
         codec @ Codec::Raw => return Err(DecodeError::NoHeader { codec }),
-        codec @ Codec::Coef => return Err(DecodeError::Unsupported { codec }),
+        Codec::Coef => coef::header(bytes)?.size,
     };
     if size.area() == 0 { Err(DecodeError::Empty { size }) } else { Ok(size) }
 }
