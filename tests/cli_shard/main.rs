@@ -2,14 +2,19 @@
 //!
 //! - [`sources`]: every format comes back as it went in, in the promised order. [`refusals`]: what is refused or left out, and how.
 //! - [`reading`]: inspect, stats, verify, extract. [`generated`]: the synthetic set. [`real`]: real data, where there is some.
+//! - [`stores`]: `--store`, and contact sheets.
 //! - [`make`]: tiny images, tars and pickles.
 
 // A fixture that fails is a failed test; `unwrap` says where.
 #![allow(clippy::unwrap_used)]
 
 mod generated;
+#[cfg(feature = "turbo")]
+#[path = "../jpeg_support/mod.rs"]
+mod jpeg_support;
 mod make;
 mod reading;
 mod real;
 mod refusals;
 mod sources;
+mod stores;

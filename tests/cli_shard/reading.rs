@@ -15,7 +15,7 @@ fn dataset() -> (TempDir, PathBuf) {
     write(src.join("train/a/1.jpg"), jpeg(1, 30, 20));
     write(src.join("train/b/2.png"), png(2, 10, 40));
     write(src.join("test/b/3.jpg"), jpeg(3, 16, 16));
-    convert(&src, &dst, &[], 0);
+    convert(&src, &dst, &["--store", "jpeg"], 0);
     (temp, dst)
 }
 
@@ -64,6 +64,9 @@ fn stats_describe_sizes_and_labels() {
     assert_eq!((&train["width"]["min"], &train["width"]["max"]), (&Value::from(10), &Value::from(30)));
     assert_eq!(train["height"]["mean"], 30.0);
     assert_eq!(train["megapixels"], 0.001);
+    let bytes = jpeg(1, 30, 20).len();
+    let codec = serde_json::json!({ "samples": 1, "stored_bytes": bytes, "bytes_per_pixel": bytes as f64 / 600.0 });
+    assert_eq!((&train["codecs"]["jpeg"], &train["codecs"]["raw"]), (&codec, &Value::Null));
     assert_eq!(train["labels"], serde_json::json!({ "a": 1, "b": 1 }));
     assert_eq!(stats["splits"]["test"]["labels"], serde_json::json!({ "a": 0, "b": 1 }));
     assert_eq!(shard(&["stats", path(&dst)]).code, 0);

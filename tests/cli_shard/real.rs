@@ -1,7 +1,7 @@
 //! Real data, where `METACL_TEST_DATA` names a folder that has it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::tempdir;
 
@@ -33,20 +33,51 @@ fn cifar10_comes_back_pixel_for_pixel() {
     }
 }
 
+/// The files of a tree of classes, sorted.
+fn photos(src: &Path) -> Vec<PathBuf> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    for class in fs::read_dir(src).unwrap() {
+        paths.extend(fs::read_dir(class.unwrap().path()).unwrap().map(|entry| entry.unwrap().path()));
+    }
+    paths.sort();
+    paths
+}
+
 #[test]
 fn photos_come_back_byte_for_byte() {
     let Some(src) = data("imagenet_sample") else { return };
     let temp = tempdir().unwrap();
     let dst = temp.path().join("out");
-    convert(&src, &dst, &[], 0);
+    convert(&src, &dst, &["--store", "jpeg"], 0);
     let samples = samples(&dst, "train");
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for class in fs::read_dir(&src).unwrap() {
-        paths.extend(fs::read_dir(class.unwrap().path()).unwrap().map(|entry| entry.unwrap().path()));
-    }
-    paths.sort();
+    let paths = photos(&src);
     assert_eq!(samples.len(), paths.len());
     for (path, (name, _, bytes)) in paths.iter().zip(&samples) {
         assert!(path.ends_with(name) && fs::read(path).unwrap() == *bytes, "{name}");
     }
+}
+
+#[cfg(feature = "turbo")]
+#[test]
+fn photos_keep_their_coefficients() {
+    use metacl::decode::{Limits, jpeg_coefficients};
+    use metacl::shard::{Codec, ShardSet};
+
+    let Some(src) = data("imagenet_sample") else { return };
+    let temp = tempdir().unwrap();
+    let dst = temp.path().join("out");
+    convert(&src, &dst, &["--store", "coef"], 0);
+    let set = ShardSet::open_split(&dst, "train").unwrap();
+    let mut recoded = 0;
+    for (index, path) in (0..).zip(photos(&src)) {
+        let (file, record) = (fs::read(&path).unwrap(), set.record(index).unwrap());
+        if set.info(index).unwrap().codec == Codec::Coef {
+            let expected = jpeg_coefficients(&file, Limits::default(), None).unwrap();
+            assert!(metacl::coef::coefficients(record).unwrap() == expected, "{}", path.display());
+            recoded += 1;
+        } else {
+            assert!(record == file, "{}", path.display());
+        }
+    }
+    assert!(recoded * 100 >= set.len() * 99, "{recoded} of {} were recoded", set.len());
 }

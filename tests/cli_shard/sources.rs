@@ -21,7 +21,7 @@ fn a_class_tree_becomes_train_in_sorted_order() {
         ("cat/deep/y.jpg", jpeg(4, 16, 16)),
     ];
     images.iter().for_each(|(name, bytes)| write(src.join(name), bytes));
-    convert(&src, &dst, &["--workers", "3"], 0);
+    convert(&src, &dst, &["--workers", "3", "--store", "jpeg"], 0);
 
     assert_eq!(classes(&dst, "train"), ["cat", "dog"]);
     let expected =
@@ -68,7 +68,7 @@ fn ilsvrc2012_as_downloaded() {
     let val = [("ILSVRC2012_val_00000002.JPEG", jpeg(5, 9, 9)), ("ILSVRC2012_val_00000001.JPEG", jpeg(4, 9, 9))];
     write(src.join("ILSVRC2012_img_val.tar"), tar(&val));
     write(temp.path().join("labels.txt"), "ILSVRC2012_val_00000001.JPEG n03\nILSVRC2012_val_00000002.JPEG n01\n");
-    convert(&src, &dst, &["--labels", path(&temp.path().join("labels.txt"))], 0);
+    convert(&src, &dst, &["--store", "jpeg", "--labels", path(&temp.path().join("labels.txt"))], 0);
 
     assert_eq!(classes(&dst, "train"), ["n01", "n02", "n03"]);
     let expected = [("n01/n01_5.JPEG", 0, a), ("n02/n02_10.JPEG", 1, c), ("n02/n02_9.JPEG", 1, b)];
@@ -201,7 +201,7 @@ fn oversized_images_are_shrunk_and_counted() {
     let small = jpeg(1, 40, 20);
     write(src.join("a/1.jpg"), &small);
     write(src.join("a/2.jpg"), jpeg(2, 100, 61));
-    let run = convert(&src, &dst, &["--max-side", "50"], 0);
+    let run = convert(&src, &dst, &["--max-side", "50", "--store", "jpeg"], 0);
     assert!(run.out.contains("1 shrunk"), "{}", run.out);
     let samples = samples(&dst, "train");
     assert_eq!(samples[0].2, small);

@@ -11,7 +11,7 @@ use metacl::rng::{Permutation, Purpose, Stream};
 use metacl::shard::ingest::{self, Dataset, Format, LeftOut, Split};
 
 use super::output::Output;
-use super::prepare::{Rules, Worker};
+use super::prepare::{Rules, Store, Worker};
 use super::split::{self, Plan, Report};
 use super::text::{self, parse_bytes};
 use super::{Failure, Outcome};
@@ -29,7 +29,8 @@ const NAMED: usize = 20;
 ///               train-000.tar, val-000.tar, test-000.tar, otherwise train
 ///   cifar       CIFAR-10 or CIFAR-100, binary or Python version, as folder, .tar or .tar.gz
 ///
-/// Images are stored as they are, in the order of their sorted paths (CIFAR: file order). Each is decoded once to find damage.
+/// Images are stored in the order of their sorted paths (CIFAR: file order), JPEGs as --store says, all else as it is. Each is
+/// decoded once to find damage. JPEGs that cannot become coefficients (CMYK, 12 bits, 4:4:0, 4:1:1) stay files, and are counted.
 /// Files that cannot be taken are listed at the end and in DST/SPLIT/rejected.tsv (exit code 3). Nothing is overwritten; a split
 /// appears under its name only when all are whole.
 ///
@@ -44,6 +45,9 @@ pub(super) struct Args {
     /// What SRC is
     #[arg(long, value_enum, default_value_t = FormatArg::Auto)]
     format: FormatArg,
+    /// How images are stored
+    #[arg(long, value_enum, default_value_t = Store::default())]
+    store: Store,
     /// Shrink images whose longer side has more than N pixels (Lanczos, JPEG quality 95) [default: keep all]
     #[arg(long, value_name = "N")]
     max_side: Option<NonZeroU32>,
@@ -65,7 +69,7 @@ pub(super) struct Args {
     /// Lines `ID SYNSET` (ILSVRC2012_ID, from the devkit's meta.mat), for the devkit's label file
     #[arg(long, value_name = "FILE", requires = "labels")]
     synsets: Option<PathBuf>,
-    /// Do not decode each image once; damage then shows in training
+    /// Do not decode each image once; damage then shows in training. What is recoded is checked all the same
     #[arg(long)]
     no_check: bool,
 }
@@ -126,7 +130,7 @@ fn convert_split(
     split: &Split,
     metadata: BTreeMap<String, String>,
 ) -> Result<Report, Failure> {
-    let rules = Rules { max_side: args.max_side.map(NonZeroU32::get), check: !args.no_check };
+    let rules = Rules { store: args.store, max_side: args.max_side.map(NonZeroU32::get), check: !args.no_check };
     let item = |index: u64| &split.items[index as usize];
     let plan = Plan {
         name: &split.name,
@@ -198,6 +202,9 @@ fn metadata(args: &Args, format: &str, split: &mut Split) -> BTreeMap<String, St
     let source = fs::canonicalize(&args.src).unwrap_or_else(|_| args.src.clone());
     let source = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
     metadata.extend([("source".to_owned(), source), ("format".to_owned(), format.to_owned())]);
+    if let Some(store) = args.store.to_possible_value() {
+        metadata.insert("store".to_owned(), store.get_name().to_owned());
+    }
     if let Some(side) = args.max_side {
         metadata.insert("max_side".to_owned(), side.to_string());
     }

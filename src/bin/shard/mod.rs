@@ -1,7 +1,8 @@
 //! The command line, and what all subcommands share.
 //!
 //! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`bench`].
-//! - [`prepare`]: an item of a source to a record. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
+//! - [`prepare`]: an item of a source to a record; `recode`: a JPEG to coefficients. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
+//! - [`sheet`]: thumbnails of many samples in one picture.
 //! - [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 done with some files left out and listed.
@@ -16,6 +17,9 @@ mod pipeline;
 mod prepare;
 mod progress;
 mod recipe;
+#[cfg(feature = "turbo")]
+mod recode;
+mod sheet;
 mod split;
 mod stats;
 mod synthetic;

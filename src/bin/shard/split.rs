@@ -15,6 +15,9 @@ use super::text;
 /// Key of the metadata that holds the sum of the samples' bytes at the source.
 pub(super) const SOURCE_BYTES: &str = "source_bytes";
 
+/// Key of the metadata that counts, by kind, the JPEGs that could not become coefficients.
+const KEPT: &str = "kept_as_jpeg";
+
 /// What is to be written.
 pub(super) struct Plan<'a> {
     pub(super) name: &'a str,
@@ -37,6 +40,8 @@ pub(super) struct Report {
     pub(super) source_bytes: u64,
     pub(super) stored_bytes: u64,
     pub(super) shrunk: u64,
+    /// JPEGs that could not become coefficients, by kind.
+    pub(super) kept: BTreeMap<&'static str, u64>,
     pub(super) rate: f64,
     pub(super) left_out: Vec<LeftOut>,
 }
@@ -47,7 +52,15 @@ impl Report {
         let [read, stored] = [self.source_bytes, self.stored_bytes].map(text::bytes);
         let shrunk = if self.shrunk > 0 { format!(", {} shrunk", text::thousands(self.shrunk)) } else { String::new() };
         let samples = text::count(self.samples, "sample");
-        format!("{}: {samples}{shrunk}; {read} read, {stored} stored, {:.0} samples/s", self.name, self.rate)
+        let kept = self.kept().map_or(String::new(), |kinds| format!(", kept as JPEG: {kinds}"));
+        format!("{}: {samples}{shrunk}{kept}; {read} read, {stored} stored, {:.0} samples/s", self.name, self.rate)
+    }
+
+    /// For instance `4:4:0 3, CMYK 1`; `None` where all became coefficients, or none had to.
+    fn kept(&self) -> Option<String> {
+        let kinds: Vec<String> =
+            self.kept.iter().map(|(kind, &count)| format!("{kind} {}", text::thousands(count))).collect();
+        (!kinds.is_empty()).then(|| kinds.join(", "))
     }
 }
 
@@ -76,7 +89,7 @@ pub(super) fn write<'a, S>(
                 return Ok(());
             }
         };
-        let Prepared { bytes, codec, size, source_bytes, shrunk } = prepared;
+        let Prepared { bytes, codec, size, source_bytes, shrunk, kept } = prepared;
         match writer.append(&NewSample { bytes: &bytes, codec, size, label, name: &name }) {
             Err(refusal @ ShardError::Unstorable { .. }) => {
                 let reason = Reason::Unstorable(refusal.to_string());
@@ -89,11 +102,17 @@ pub(super) fn write<'a, S>(
         report.source_bytes += source_bytes;
         report.stored_bytes += bytes.len() as u64;
         report.shrunk += u64::from(shrunk);
+        if let Some(kind) = kept {
+            *report.kept.entry(kind).or_default() += 1;
+        }
         Ok(())
     })?;
     report.rate = progress.finish();
     if report.samples > 0 {
         writer.set_metadata(SOURCE_BYTES, &report.source_bytes.to_string())?;
+        if let Some(kinds) = report.kept() {
+            writer.set_metadata(KEPT, &kinds)?;
+        }
         writer.finish()?;
     }
     Ok(report)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use metacl::shard::ShardSet;
+use metacl::shard::{Codec, ShardSet};
 use serde_json::{Value, json};
 
 use super::text::{self, print};
@@ -14,7 +14,7 @@ const SHOWN: usize = 20;
 /// Show sizes, labels and bytes per pixel
 ///
 /// Reads the index only. With --json, for each split: samples, width, height, pixels (min, mean, max), megapixels (sum),
-/// bytes_per_pixel (stored), labels (samples of each class), unlabelled.
+/// bytes_per_pixel (stored), codecs (samples, stored_bytes and bytes_per_pixel of each), labels (samples of each class), unlabelled.
 ///
 /// Example: metacl-shard stats data/imagenet/val --json
 #[derive(clap::Args)]
@@ -73,12 +73,28 @@ impl Range {
     }
 }
 
+/// The samples of one codec.
+#[derive(Clone, Copy, Default)]
+struct Stored {
+    samples: u64,
+    bytes: u64,
+    pixels: u64,
+}
+
+impl Stored {
+    fn bytes_per_pixel(self) -> f64 {
+        self.bytes as f64 / self.pixels.max(1) as f64
+    }
+}
+
 struct Stats {
     samples: u64,
     width: Range,
     height: Range,
     pixels: Range,
     stored_bytes: u64,
+    /// By [`Codec::ALL`].
+    codecs: [Stored; 4],
     /// Samples by label.
     labels: Vec<u64>,
     unlabelled: u64,
@@ -92,6 +108,7 @@ impl Stats {
             height: Range::EMPTY,
             pixels: Range::EMPTY,
             stored_bytes: 0,
+            codecs: [Stored::default(); 4],
             labels: vec![0; set.classes().len()],
             unlabelled: 0,
         };
@@ -101,6 +118,12 @@ impl Stats {
             stats.height.add(info.size.height.into());
             stats.pixels.add(info.size.area());
             stats.stored_bytes += info.length;
+            if let Some(place) = Codec::ALL.iter().position(|&codec| codec == info.codec) {
+                let stored = &mut stats.codecs[place];
+                stored.samples += 1;
+                stored.bytes += info.length;
+                stored.pixels += info.size.area();
+            }
             match stats.labels.get_mut(info.label as usize) {
                 Some(count) => *count += 1,
                 None => stats.unlabelled += 1,
@@ -120,8 +143,14 @@ impl Stats {
     fn json(&self, classes: &[String]) -> Value {
         let labels: serde_json::Map<String, Value> =
             classes.iter().cloned().zip(self.labels.iter().map(|&count| count.into())).collect();
+        let codecs = Codec::ALL.iter().zip(self.codecs).filter(|(_, stored)| stored.samples > 0).map(|(codec, stored)| {
+            let bytes_per_pixel = stored.bytes_per_pixel();
+            let value = json!({ "samples": stored.samples, "stored_bytes": stored.bytes, "bytes_per_pixel": bytes_per_pixel });
+            (codec.name().to_owned(), value)
+        });
         json!({
             "samples": self.samples,
+            "codecs": codecs.collect::<serde_json::Map<_, _>>(),
             "width": self.width.json(self.samples),
             "height": self.height.json(self.samples),
             "pixels": self.pixels.json(self.samples),
@@ -144,6 +173,11 @@ impl Stats {
             text::bytes(self.stored_bytes),
             self.bytes_per_pixel()
         ))?;
+        for (codec, stored) in Codec::ALL.iter().zip(self.codecs).filter(|(_, stored)| stored.samples > 0) {
+            let [name, samples, bytes] =
+                [codec.name().to_owned(), text::count(stored.samples, "sample"), text::bytes(stored.bytes)];
+            print(format_args!("    {name:4}  {samples}, {bytes}, {:.3} bytes a pixel", stored.bytes_per_pixel()))?;
+        }
         print(format_args!(
             "  labels  {}, {} samples without one",
             text::count(classes.len() as u64, "class"),

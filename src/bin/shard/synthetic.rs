@@ -76,7 +76,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         let draw = |_: &mut (), index| {
             let bytes = set.draw(number, index);
             let source_bytes = bytes.len() as u64;
-            Ok(Prepared { bytes, codec: Codec::Raw, size, source_bytes, shrunk: false })
+            Ok(Prepared { bytes, codec: Codec::Raw, size, source_bytes, shrunk: false, kept: None })
         };
         reports.push(split::write(&output.folder(name), plan, tag, || (), draw)?);
         output.complete(name);
