@@ -39,27 +39,36 @@ type Executor = Box<dyn FnMut(PixelsRef<'_>, &ViewPlan) -> Vec<u8>>;
 
 /// Every executor by name.
 fn executors(spec: ViewSpec) -> Vec<(&'static str, Executor)> {
-    let mut renderer = Renderer::new(spec);
-    let scalar = move |image: PixelsRef<'_>, plan: &ViewPlan| {
-        let mut out = vec![0; spec.bytes()];
-        renderer.render(Region::whole(planes(image).as_ref()), image.size(), plan, &mut out).unwrap();
-        out
+    let with = |mut renderer: Renderer| {
+        move |image: PixelsRef<'_>, plan: &ViewPlan| {
+            let mut out = vec![0; spec.bytes()];
+            renderer.render(Region::whole(planes(image).as_ref()), image.size(), plan, &mut out).unwrap();
+            out
+        }
     };
     vec![
         ("reference", Box::new(move |image, plan: &ViewPlan| reference::render(image, plan, spec))),
-        ("scalar", Box::new(scalar)),
+        ("scalar", Box::new(with(Renderer::scalar(spec)))),
+        ("vector", Box::new(with(Renderer::new(spec)))),
     ]
 }
 
 /// Every executor's colour stage on an image of any shape, HWC to HWC.
-fn colour_stages(image: PixelsRef<'_>, plan: &ViewPlan) -> [(&'static str, Vec<u8>); 2] {
+fn colour_stages(image: PixelsRef<'_>, plan: &ViewPlan) -> [(&'static str, Vec<u8>); 3] {
     plan.check(image.size()).unwrap();
-    let mut planes = to_planar(image.data());
-    let area = planes.len() / 3;
-    let (red, rest) = planes.split_at_mut(area);
-    let (green, blue) = rest.split_at_mut(area);
-    cpu::colour::apply(plan, [red, green, blue]);
-    [("reference", to_hwc(&reference::colour(image, plan))), ("scalar", to_hwc(&planes))]
+    let stage = |apply: fn(&ViewPlan, [&mut [u8]; 3])| {
+        let mut planes = to_planar(image.data());
+        let area = planes.len() / 3;
+        let (red, rest) = planes.split_at_mut(area);
+        let (green, blue) = rest.split_at_mut(area);
+        apply(plan, [red, green, blue]);
+        to_hwc(&planes)
+    };
+    [
+        ("reference", to_hwc(&reference::colour(image, plan))),
+        ("scalar", stage(cpu::colour::apply_scalar)),
+        ("vector", stage(cpu::colour::apply)),
+    ]
 }
 
 fn assert_equal(ours: &[u8], golden: &[u8], what: &str) {

@@ -9,7 +9,20 @@ use crate::augment::{ColourOp, ViewPlan};
 type Planes<'a> = [&'a mut [u8]; 3];
 
 /// Runs the plan's colour operations in their order, then gray, on the planes R, G, B of equal length.
-pub fn apply(plan: &ViewPlan, mut planes: [&mut [u8]; 3]) {
+///
+/// # Panics
+/// Where the lengths differ.
+pub fn apply(plan: &ViewPlan, planes: [&mut [u8]; 3]) {
+    assert!(planes.iter().all(|plane| plane.len() == planes[0].len()), "planes of different lengths");
+    #[cfg(target_arch = "x86_64")]
+    if let Some(cpu) = super::avx2::Avx2::detect() {
+        return cpu.colour(plan, planes);
+    }
+    apply_scalar(plan, planes);
+}
+
+/// As [`apply`], without vector instructions of its own.
+pub fn apply_scalar(plan: &ViewPlan, mut planes: [&mut [u8]; 3]) {
     for op in plan.colour_ops() {
         let factor = plan.factor(op);
         match op {

@@ -8,6 +8,8 @@
 //! Scratch lives in the [`Renderer`] and only grows, so nothing is allocated once the largest image has been met. Not here:
 //! randomness, threads, resample weights ([`weights`](super::weights)).
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod blur;
 pub mod colour;
 mod place;
@@ -16,7 +18,7 @@ mod resample;
 use super::want::PlanError;
 use super::{ViewPlan, ViewSpec};
 use crate::decode::Region;
-use crate::image::{Planes, Size};
+use crate::image::{Planes, PlanesRef, Size};
 use blur::Blur;
 use resample::Resizer;
 
@@ -35,24 +37,44 @@ pub fn to_unit_f32(view: &[u8], out: &mut [u8]) {
 /// Renders views of one spec; one per thread.
 pub struct Renderer {
     spec: ViewSpec,
-    resizer: Resizer,
-    blur: Blur,
+    stages: Stages,
     /// A crop with reflected borders.
     reflected: Planes,
     /// One plane while it is turned.
     turned: Vec<u8>,
 }
 
+/// Who does the arithmetic.
+enum Stages {
+    Scalar(Scalar),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Box<avx2::Stages>),
+}
+
+/// Plain loops: the fallback, and what faster stages are compared with.
+struct Scalar {
+    resizer: Resizer,
+    blur: Blur,
+}
+
 impl Renderer {
-    /// A renderer of views of `spec`, whose size is at least 1.
+    /// A renderer of views of `spec`, whose size is at least 1, as fast as the CPU allows.
     pub fn new(spec: ViewSpec) -> Self {
-        Self {
-            spec,
-            resizer: Resizer::default(),
-            blur: Blur::new(spec.size as usize),
-            reflected: Planes::default(),
-            turned: Vec::new(),
+        #[cfg(target_arch = "x86_64")]
+        if let Some(cpu) = avx2::Avx2::detect() {
+            return Self::with_stages(spec, Stages::Avx2(Box::new(avx2::Stages::new(cpu, spec))));
         }
+        Self::scalar(spec)
+    }
+
+    /// A renderer that uses no vector instructions by itself; its views are the same.
+    pub fn scalar(spec: ViewSpec) -> Self {
+        let (resizer, blur) = (Resizer::default(), Blur::new(spec.size as usize));
+        Self::with_stages(spec, Stages::Scalar(Scalar { resizer, blur }))
+    }
+
+    fn with_stages(spec: ViewSpec, stages: Stages) -> Self {
+        Self { spec, stages, reflected: Planes::default(), turned: Vec::new() }
     }
 
     /// As [`new`](Self::new), with the plain code even where the CPU has faster instructions.
@@ -84,22 +106,54 @@ impl Renderer {
         place::check_held(plan, source, image)?;
 
         let crop = place::crop(plan, source, image, &mut self.reflected);
-        self.resizer.resize(crop, self.spec, out);
-        let side = self.spec.size as usize;
-        let (red, rest) = out.split_at_mut(side * side);
-        let (green, blue) = rest.split_at_mut(side * side);
-        if crop.is_gray() {
-            green.copy_from_slice(red);
-            blue.copy_from_slice(red);
+        match &mut self.stages {
+            Stages::Scalar(stages) => stages.render(crop, plan, self.spec, out),
+            #[cfg(target_arch = "x86_64")]
+            Stages::Avx2(stages) => stages.render(crop, plan, out),
         }
-        if plan.mirror() {
-            [&mut *red, green, blue].into_iter().for_each(|plane| place::mirror(plane, side));
-        }
-        colour::apply(plan, [red, green, blue]);
-        if plan.blur_sigma > 0.0 {
-            self.blur.apply(out, plan);
-        }
-        place::turn(out, side, plan.quarter_turns(), &mut self.turned);
+        place::turn(out, self.spec.size as usize, plan.quarter_turns(), &mut self.turned);
         Ok(())
     }
+}
+
+impl Scalar {
+    fn render(&mut self, crop: PlanesRef<'_>, plan: &ViewPlan, spec: ViewSpec, out: &mut [u8]) {
+        self.resizer.resize(crop, spec, out);
+        let side = spec.size as usize;
+        if crop.is_gray() {
+            spread_gray(out);
+        }
+        if plan.mirror() {
+            place::mirror(out, side);
+        }
+        colour::apply_scalar(plan, thirds(out));
+        if plan.blur_sigma > 0.0 {
+            blurred(plan, out, |planes, sigma| self.blur.apply(planes, sigma));
+        }
+    }
+}
+
+/// The planes R, G, B of a view.
+fn thirds(view: &mut [u8]) -> [&mut [u8]; 3] {
+    let area = view.len() / 3;
+    let (red, rest) = view.split_at_mut(area);
+    let (green, blue) = rest.split_at_mut(area);
+    [red, green, blue]
+}
+
+/// Blurs the planes that differ.
+fn blurred(plan: &ViewPlan, view: &mut [u8], blur: impl FnOnce(&mut [u8], f32)) {
+    if plan.gray() {
+        blur(thirds(view)[0], plan.blur_sigma);
+        spread_gray(view);
+    } else {
+        blur(view, plan.blur_sigma);
+    }
+}
+
+/// Copies the first plane to the others.
+fn spread_gray(view: &mut [u8]) {
+    let [red, green, blue] = thirds(view);
+    green.copy_from_slice(red);
+    blue.copy_from_slice(red);
 }
