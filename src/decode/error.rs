@@ -66,9 +66,6 @@ pub enum DecodeError {
         /// Its words.
         message: String,
     },
-    /// A coefficient record is damaged or not of the size that was asked for.
-    #[error(transparent)]
-    Coef(#[from] CoefError),
     /// The PNG decoder refuses the bytes.
     #[error("broken PNG: {message}; replace the file or leave it out")]
     Png {

@@ -22,8 +22,12 @@ use crate::image::{Planes, PlanesRef, Size};
 use blur::Blur;
 use resample::Resizer;
 
-/// Which code renders on this CPU.
+/// Which code renders on this CPU, for reports.
 pub fn kernels() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    if avx2::Avx2::detect().is_some() {
+        return "avx2";
+    }
     "scalar"
 }
 
@@ -75,11 +79,6 @@ impl Renderer {
 
     fn with_stages(spec: ViewSpec, stages: Stages) -> Self {
         Self { spec, stages, reflected: Planes::default(), turned: Vec::new() }
-    }
-
-    /// As [`new`](Self::new), with the plain code even where the CPU has faster instructions.
-    pub fn scalar(spec: ViewSpec) -> Self {
-        Self::new(spec)
     }
 
     /// What it renders.

@@ -120,7 +120,7 @@ impl Worker {
             },
             Store::Raw if *codec != Codec::Raw => {
                 let image = self.decoder.decode(*codec, bytes, *size, Want::all(*size)).map_err(damaged)?;
-                (*bytes, *codec) = (image.pixels.data().to_vec(), Codec::Raw);
+                (*bytes, *codec) = (image.pixels.interleaved(), Codec::Raw);
                 return Ok(prepared);
             }
             _ => {}

@@ -47,17 +47,14 @@ struct Painter {
 impl Painter {
     fn thumbnail(&mut self, set: &ShardSet, index: u64) -> Result<RgbImage, Failure> {
         let (info, record) = (set.info(index)?, set.record(index)?);
-        let mut pixels = Vec::new();
-        let size = match info.codec {
+        let (pixels, size) = match info.codec {
             Codec::Coef => {
                 coef::preview(record, &mut self.planes)?;
-                self.planes.as_ref().interleave_into(&mut pixels);
-                self.planes.size()
+                (self.planes.as_ref().interleaved(), self.planes.size())
             }
             codec => {
                 let region = self.decoder.decode(codec, record, info.size, Want::all(info.size))?;
-                pixels.extend_from_slice(region.pixels.data());
-                info.size
+                (region.pixels.interleaved(), info.size)
             }
         };
         let image = RgbImage::from_raw(size.width, size.height, pixels)
