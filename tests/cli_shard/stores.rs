@@ -41,7 +41,7 @@ fn codec(store: &str) -> Codec {
 
 fn decoded(codec: Codec, bytes: &[u8], size: Size) -> Vec<u8> {
     let mut decoder = Decoder::new(Limits::default());
-    decoder.decode(codec, bytes, size, Want::all(size)).unwrap().pixels.data().to_vec()
+    decoder.decode(codec, bytes, size, Want::all(size)).unwrap().pixels.interleaved()
 }
 
 /// What `inspect` says the dataset's metadata holds under `key`.
