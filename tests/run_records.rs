@@ -332,7 +332,7 @@ fn a_run_with_a_checkpoint_goes_on_with_the_saved_seed() {
     checkpoint::write(&checkpoint::numbered_path(&path, 3), &meta(3), &[], &[]).unwrap();
     drop(run);
 
-    let mut again = Config { workers: 9, ..config(Some("a")) };
+    let mut again = Config { workers: Some(9), ..config(Some("a")) };
     let run = open(&mut again, 8).unwrap();
     assert_eq!(run.newest_checkpoint(), Some(checkpoint::numbered_path(&path, 3).as_path()));
     assert_eq!((again.seed, again.run_id.as_deref()), (Some(7), Some("a")));

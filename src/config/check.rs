@@ -66,7 +66,11 @@ impl Check<'_> {
 
     fn processes(&self) -> Result<(), ConfigError> {
         let c = self.config;
-        self.need((1..=1024).contains(&c.workers), "workers", "1 to 1024 threads can decode")?;
+        self.need(
+            c.workers.is_none_or(|workers| (1..=1024).contains(&workers)),
+            "workers",
+            "1 to 1024 threads can decode",
+        )?;
         self.need(c.threads.is_none_or(|n| (1..=1024).contains(&n)), "threads", "1 to 1024 are possible")?;
         self.need(c.nproc != Some(0), "nproc", "at least 1 is needed")?;
         self.need(c.world_size > 0, "world_size", "at least 1 machine is needed")?;

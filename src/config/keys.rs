@@ -2,7 +2,7 @@
 //! by [`resolve`](super::resolve) from what it depends on.
 
 use super::table::{Group, Key, keys};
-use super::value::{Arch, Dist, Family, Head, Init, LrSchedule, Opt, Problem, TaskRot, Value};
+use super::value::{Arch, Dist, Family, Head, Init, LrSchedule, Opt, Problem, TaskRot, Value, Verify};
 
 keys! {
     Run {
@@ -44,6 +44,8 @@ keys! {
         data_path: String = String::new();
         /// side of a view in pixels; unset: 32 (cifar), 224 (imagenet)
         image_size: Option<u32> = None;
+        /// when the checksums of what is read are compared: always, first (at the first read of a record), never
+        verify: Verify = Verify::Always;
         /// images in a batch over all processes; each image is a class of the task
         batch_size: u64 = 256;
         /// false: the training views of an evaluation are its test views
@@ -144,8 +146,8 @@ keys! {
         data_split_seed: u64 = 42;
     }
     Processes {
-        /// threads that decode and augment
-        workers | j: u32 = 4;
+        /// threads that decode and augment; unset: the cores this process may use
+        workers | j: Option<u32> = None;
         /// threads of torch's operators; unset: torch decides
         threads: Option<u32> = None;
         /// dp: one process; ddp: one per GPU

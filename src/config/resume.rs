@@ -20,6 +20,7 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
     ("eval_samples", "evaluation leaves training as it is"),
     ("test_bs", "evaluation leaves training as it is"),
     ("data_path", "the dataset may have moved; its identity is checked by itself"),
+    ("verify", "what is looked at, not what is done"),
     ("workers", "batches do not depend on threads"),
     ("threads", "speed; may change the rounding of sums"),
     ("dist", "the batch is over all processes"),

@@ -198,6 +198,15 @@ choices! {
         /// What the published code meant: truncated normal by fan-in, linear layers normal of 0.01.
         Tf = "tf",
     }
+    /// When checksums are compared.
+    Verify {
+        /// At every read, of what is read.
+        Always = "always",
+        /// At the first read of each record.
+        First = "first",
+        /// Not at all.
+        Never = "never",
+    }
     /// How classes are turned (task augmentation).
     TaskRot {
         /// A turned class takes the upright one's place, with probability `rottlr_p`.

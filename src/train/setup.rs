@@ -1,5 +1,6 @@
 //! From a config to a run: opens the data, builds the task, resumes, trains, judges.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -23,7 +24,7 @@ use crate::nn::head::Shots;
 use crate::nn::{Arch, Encoder, EncoderSpec, Head, InitStyle, Stem};
 use crate::optim::schedule::Shape;
 use crate::optim::{Adam, Lars, Optimizer, Rule, Schedule, Sgd};
-use crate::shard::ShardSet;
+use crate::shard::{ShardSet, Verify};
 
 /// Momentum of `sgd`, as published.
 const SGD_MOMENTUM: f64 = 0.9;
@@ -55,10 +56,16 @@ struct Data {
 impl Data {
     fn open(config: &Config) -> Result<Self, TrainError> {
         let folder = config.data_folder()?;
-        let train = Arc::new(ShardSet::open_split(&folder, "train")?);
+        let verify = match config.verify {
+            config::Verify::Always => Verify::Always,
+            config::Verify::First => Verify::First,
+            config::Verify::Never => Verify::Never,
+        };
+        let open =
+            |split: &str| Ok::<_, TrainError>(Arc::new(ShardSet::open_split(&folder, split)?.with_verify(verify)));
+        let train = open("train")?;
         let held_out = ["test", "val"].into_iter().find(|split| folder.join(split).is_dir());
-        let test = held_out.map(|split| ShardSet::open_split(&folder, split)).transpose()?;
-        Ok(Self { train, test: test.map(Arc::new) })
+        Ok(Self { train, test: held_out.map(open).transpose()? })
     }
 }
 
@@ -282,7 +289,8 @@ fn images(batch: u64) -> u32 {
 }
 
 fn loader_options(config: &Config) -> LoaderOptions {
-    LoaderOptions { workers: config.workers as usize, ..LoaderOptions::default() }
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    LoaderOptions { workers: config.workers.map_or_else(cores, |workers| workers as usize), ..LoaderOptions::default() }
 }
 
 fn arch(arch: config::Arch) -> Arch {

@@ -56,12 +56,12 @@ fn later_sources_win_and_spellings_are_alike() {
         "0",
     ]);
     let c = c.unwrap().config;
-    assert_eq!((c.lr, c.weight_decay, c.save_freq, c.workers), (0.125, 0.0, 10u64.pow(16), 3));
+    assert_eq!((c.lr, c.weight_decay, c.save_freq, c.workers), (0.125, 0.0, 10u64.pow(16), Some(3)));
     assert_eq!((c.dist_address.as_str(), c.iters, c.sync_bn), ("b:2", Some(5), false));
     let c = run(&["-j2", "--iters", "1e3", "--tmp", "--fresh", "--seed", "-1", "--rottlr", "-1", "--aug", "-j8"])
         .unwrap()
         .config;
-    assert_eq!((c.workers, c.iters, c.tmp, c.fresh, c.seed), (8, Some(1000), true, true, None));
+    assert_eq!((c.workers, c.iters, c.tmp, c.fresh, c.seed), (Some(8), Some(1000), true, true, None));
     for (text, want) in
         [("true", true), ("T", true), ("on", true), ("1", true), ("off", false), ("n", false), ("0", false)]
     {

@@ -66,7 +66,7 @@ fn published_training_presets_have_the_published_values() {
         assert_eq!(run_name, name);
         assert_eq!((c.arch, c.batch_size, c.iters, c.lr, c.warmup), (arch, batch, Some(iters), lr, warmup), "{name}");
         assert_eq!((c.temperature(), c.color_dist_s, c.weight_decay), (temperature, strength, 1e-6), "{name}");
-        assert_eq!((c.eval_freq, c.save_freq, c.log_freq, c.workers), (eval, save, log, workers), "{name}");
+        assert_eq!((c.eval_freq, c.save_freq, c.log_freq, c.workers), (eval, save, log, Some(workers)), "{name}");
         assert_eq!((c.problem, c.opt, c.lr_schedule), (Problem::SimClr, Opt::Lars, LrSchedule::WarmupAnneal), "{name}");
         assert_eq!((c.dist, c.views(), c.scale_lower, c.seed), (Dist::Ddp, 2, 0.08, None), "{name}");
         assert!(c.sync_bn && c.aug && !c.tmp, "{name}");
