@@ -53,7 +53,5 @@ fn mutated(good: &[u8], numbers: &mut Numbers) -> Vec<u8> {
 fn pixels(expander: &mut Expander, record: &[u8], size: Size, region: Rect) -> Result<Vec<u8>, CoefError> {
     let mut out = Planes::default();
     expander.expand(record, size, region, false, &mut out)?;
-    let mut pixels = Vec::new();
-    out.as_ref().interleave_into(&mut pixels);
-    Ok(pixels)
+    Ok(out.as_ref().interleaved())
 }

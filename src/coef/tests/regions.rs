@@ -8,9 +8,7 @@ fn expand(expander: &mut Expander, record: &[u8], size: Size, region: Rect) -> V
     let mut out = Planes::default();
     expander.expand(record, size, region, true, &mut out).unwrap();
     assert_eq!(out.size(), region.size());
-    let mut pixels = Vec::new();
-    out.as_ref().interleave_into(&mut pixels);
-    pixels
+    out.as_ref().interleaved()
 }
 
 #[test]
