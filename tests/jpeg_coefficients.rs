@@ -31,7 +31,7 @@ fn covered() -> impl Iterator<Item = (&'static str, Kind)> {
 fn decode(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     let size = probe(Codec::Jpeg, bytes)?;
     let mut decoder = Decoder::new(Limits::default());
-    Ok(decoder.decode(Codec::Jpeg, bytes, size, Want::all(size))?.pixels.data().to_vec())
+    Ok(decoder.decode(Codec::Jpeg, bytes, size, Want::all(size))?.pixels.interleaved())
 }
 
 /// Coefficients, and the pixels that came with them.

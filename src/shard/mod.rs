@@ -53,7 +53,7 @@ pub enum Codec {
     Raw = 2,
     /// A PNG file as it was.
     Png = 3,
-    /// JPEG coefficients, recoded; foreseen.
+    /// The coefficients of a JPEG file, recoded without loss (`coef`).
     Coef = 4,
 }
 

@@ -198,6 +198,10 @@ mod coefficients {
                 assert_eq!(jpeg_coefficients(written, Limits::default(), None).unwrap(), expected, "{name}");
                 assert_eq!(decoded(Codec::Jpeg, written, SIZE), decoded(Codec::Jpeg, file, SIZE), "{name}");
             }
+            let ppm = temp.path().join(format!("{index}.ppm"));
+            let args = ["extract", path(&dst), "--index", &index.to_string(), "--decode", "--out", path(&ppm)];
+            assert_eq!(shard(&args).code, 0);
+            assert!(fs::read(&ppm).unwrap().ends_with(&decoded(Codec::Jpeg, file, SIZE)), "{name}");
             smaller += u32::from(optimised.len() < standard.len());
         }
         assert!(smaller >= 8, "{smaller} of the optimised files are smaller");

@@ -101,6 +101,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         ingest::Options { format: args.format.format(), labels: args.labels.clone(), synsets: args.synsets.clone() };
     let mut dataset = ingest::read(&args.src, &options)?;
     refuse_nested(args, Some(dataset.format))?;
+    if !cfg!(feature = "turbo") && args.store == Store::Jpeg {
+        eprintln!(
+            "metacl-shard: note: JPEGs stay files: only builds with libjpeg-turbo store coefficients, which decode faster"
+        );
+    }
     for (number, split) in (0..).zip(&mut dataset.splits) {
         take_subset(split, number, args);
     }

@@ -2,9 +2,9 @@
 //!
 //! The file is read once, for coefficients and pixels; the record is expanded again and every pixel compared.
 
-use metacl::coef::{self, Coefficients, Expander, NotCovered, Path};
+use metacl::coef::{self, Expander, NotCovered, Path};
 use metacl::decode::{CoefficientsError, Limits, jpeg_coefficients};
-use metacl::image::{Planes, PlanesRef};
+use metacl::image::{PixelsRef, Planes, PlanesRef, Size};
 use metacl::shard::ingest::Reason;
 
 /// What became of a file.
@@ -20,13 +20,16 @@ pub(super) struct Recoder {
     expander: Expander,
     /// As libjpeg-turbo decodes the file; as long as the largest so far.
     pixels: Vec<u8>,
+    /// The same as planes.
+    expected: Planes,
     /// As the record expands.
-    planes: Planes,
+    expanded: Planes,
 }
 
 impl Recoder {
     pub(super) fn new() -> Self {
-        Self { expander: Expander::new(Path::Fastest), pixels: Vec::new(), planes: Planes::default() }
+        let [expected, expanded] = [Planes::default(), Planes::default()];
+        Self { expander: Expander::new(Path::Fastest), pixels: Vec::new(), expected, expanded }
     }
 
     /// Recodes `file`, unless records do not cover its kind.
@@ -40,33 +43,24 @@ impl Recoder {
             Ok(record) => record,
             Err(refusal) => return Ok(Recoded::Kept(kind(&refusal))),
         };
-        if self.gives_the_pixels(&record, &coefficients) {
+        if self.gives_the_pixels(&record, coefficients.size) {
             Ok(Recoded::Record(record))
         } else {
             Ok(Recoded::Kept("other pixels"))
         }
     }
 
-    fn gives_the_pixels(&mut self, record: &[u8], coefficients: &Coefficients) -> bool {
-        let size = coefficients.size;
-        self.expander.expand(record, size, size.rect(), true, &mut self.planes).is_ok()
-            && same(self.planes.as_ref(), &self.pixels[..size.area() as usize * 3])
+    fn gives_the_pixels(&mut self, record: &[u8], size: Size) -> bool {
+        let pixels = &self.pixels[..size.area() as usize * 3];
+        self.expected.copy_from(PixelsRef::new(pixels, size).expect("as long as the size needs"));
+        self.expander.expand(record, size, size.rect(), true, &mut self.expanded).is_ok()
+            && same(self.expected.as_ref(), self.expanded.as_ref())
     }
 }
 
-/// Whether `pixels`, HWC, are those of `planes`.
-fn same(planes: PlanesRef<'_>, pixels: &[u8]) -> bool {
-    (0..planes.size().height).zip(pixels.chunks_exact(planes.size().width as usize * 3)).all(|(y, pixels)| {
-        let [red, green, blue] = [0, 1, 2].map(|channel| planes.row(channel, y));
-        // Without an early exit the compiler uses vectors.
-        let differences = pixels
-            .chunks_exact(3)
-            .zip(red.iter().zip(green).zip(blue))
-            .fold(0, |all, (pixel, ((red, green), blue))| {
-                all | (pixel[0] ^ red) | (pixel[1] ^ green) | (pixel[2] ^ blue)
-            });
-        differences == 0
-    })
+/// Whether both are the same pixels.
+fn same(a: PlanesRef<'_>, b: PlanesRef<'_>) -> bool {
+    a.size() == b.size() && (0..a.size().height).all(|y| (0..3).all(|channel| a.row(channel, y) == b.row(channel, y)))
 }
 
 fn kind(refusal: &NotCovered) -> &'static str {
@@ -83,21 +77,23 @@ fn kind(refusal: &NotCovered) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use metacl::image::{PixelsRef, Size};
-
     use super::*;
 
     #[test]
     fn one_other_byte_is_seen() {
-        let size = Size::new(37, 3);
-        let mut pixels: Vec<u8> = (0..37 * 9).map(|at| (at * 7) as u8).collect();
-        let mut planes = Planes::default();
-        planes.copy_from(PixelsRef::new(&pixels, size).unwrap());
-        assert!(same(planes.as_ref(), &pixels));
-        for at in 0..pixels.len() {
-            pixels[at] ^= 16;
-            assert!(!same(planes.as_ref(), &pixels), "byte {at}");
-            pixels[at] ^= 16;
+        let planes = |bytes: &[u8], width| {
+            let mut planes = Planes::default();
+            planes.copy_from(PixelsRef::new(bytes, Size::new(width, bytes.len() as u32 / 3 / width)).unwrap());
+            planes
+        };
+        let mut bytes: Vec<u8> = (0..36 * 9).map(|at| (at * 7) as u8).collect();
+        let whole = planes(&bytes, 36);
+        assert!(same(whole.as_ref(), planes(&bytes, 36).as_ref()));
+        assert!(!same(whole.as_ref(), planes(&bytes, 54).as_ref()));
+        for at in 0..bytes.len() {
+            bytes[at] ^= 16;
+            assert!(!same(whole.as_ref(), planes(&bytes, 36).as_ref()), "byte {at}");
+            bytes[at] ^= 16;
         }
     }
 }

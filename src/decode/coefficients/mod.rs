@@ -18,9 +18,10 @@ use crate::coef::{Coefficients, ColourSpace};
 /// Whether baseline Huffman codes reach every coefficient (ITU-T T.81, tables F.1 and F.2): DC in -1024..=1023, so that two differ
 /// by less than 2^11, AC in -1023..=1023. Encoders of 8-bit samples make no others.
 fn in_range(blocks: &[[i16; 64]]) -> bool {
+    let largest_bits = |values: &[i16]| values.iter().fold(0, |all, value| all | value.unsigned_abs());
+    // Whole blocks first: a loop of a fixed length becomes vector code.
     blocks.iter().all(|block| {
-        let [dc, ac @ ..] = block;
-        (-1024..=1023).contains(dc) && ac.iter().fold(0, |all, value| all | value.unsigned_abs()) < 1024
+        largest_bits(block.as_slice()) < 1024 || (-1024..=1023).contains(&block[0]) && largest_bits(&block[1..]) < 1024
     })
 }
 
