@@ -65,6 +65,7 @@ impl Rows<'_> {
     /// `TAPS` is the number of weights, 0 for any.
     #[target_feature(enable = "avx2")]
     fn blur<const TAPS: usize>(&mut self, plane: &mut [u8], weights: &[i16]) {
+        assert!(TAPS == 0 || TAPS == weights.len());
         let radius = weights.len() - 1;
         let slots = self.ring.len() / self.stride;
         for above in 1..=radius {
@@ -106,16 +107,25 @@ impl Rows<'_> {
     #[target_feature(enable = "avx2")]
     fn vertical<const TAPS: usize>(&mut self, y: usize, weights: &[i16]) {
         let taps = if TAPS == 0 { weights.len() } else { TAPS };
-        let slots = self.ring.len() / self.stride;
-        let at = |row: usize| &self.ring[(row & (slots - 1)) * self.stride..][..self.stride];
-        let (to, _) = self.row[self.margin..].as_chunks_mut::<16>();
-        for (x, to) in to[..self.stride].iter_mut().enumerate() {
-            let mut sum = _mm256_mulhrs_epi16(load_i16(&at(y)[x]), _mm256_set1_epi16(weights[0]));
+        let (slots, stride) = (self.ring.len() / self.stride, self.stride);
+        let (to, _) = self.row[self.margin..].as_chunks_mut::<32>();
+        for (number, to) in to[..stride / 2].iter_mut().enumerate() {
+            let at = |row: usize| -> &[I16x16; 2] {
+                self.ring[(row & (slots - 1)) * stride + 2 * number..].first_chunk().expect("a row has whole pairs")
+            };
+            let (centre, weight) = (at(y), _mm256_set1_epi16(weights[0]));
+            let mut low = _mm256_mulhrs_epi16(load_i16(&centre[0]), weight);
+            let mut high = _mm256_mulhrs_epi16(load_i16(&centre[1]), weight);
             for off in 1..taps {
-                let both = _mm256_add_epi16(load_i16(&at(y + slots - off)[x]), load_i16(&at(y + off)[x]));
-                sum = _mm256_add_epi16(sum, _mm256_mulhrs_epi16(both, _mm256_set1_epi16(weights[off])));
+                let (above, below, weight) = (at(y + slots - off), at(y + off), _mm256_set1_epi16(weights[off]));
+                let both = _mm256_add_epi16(load_i16(&above[0]), load_i16(&below[0]));
+                low = _mm256_add_epi16(low, _mm256_mulhrs_epi16(both, weight));
+                let both = _mm256_add_epi16(load_i16(&above[1]), load_i16(&below[1]));
+                high = _mm256_add_epi16(high, _mm256_mulhrs_epi16(both, weight));
             }
-            store_loose_i16(to, sum);
+            let (to, _) = to.as_chunks_mut::<16>();
+            store_loose_i16(&mut to[0], low);
+            store_loose_i16(&mut to[1], high);
         }
     }
 
@@ -139,11 +149,12 @@ impl Rows<'_> {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn levels<const TAPS: usize>(&self, weights: &[i16], x: usize) -> __m256i {
-        let taps = if TAPS == 0 { weights.len() } else { TAPS };
-        let at = |x: usize| load_loose_i16(self.row[x..].first_chunk().expect("the margin is behind"));
-        let mut sum = _mm256_mulhrs_epi16(at(x), _mm256_set1_epi16(weights[0]));
-        for off in 1..taps {
-            let both = _mm256_add_epi16(at(x - off), at(x + off));
+        let radius = if TAPS == 0 { weights.len() } else { TAPS } - 1;
+        let window = &self.row[x - radius..][..16 + 2 * radius];
+        let at = |from: usize| load_loose_i16(window[from..].first_chunk().expect("sixteen are left"));
+        let mut sum = _mm256_mulhrs_epi16(at(radius), _mm256_set1_epi16(weights[0]));
+        for off in 1..=radius {
+            let both = _mm256_add_epi16(at(radius - off), at(radius + off));
             sum = _mm256_add_epi16(sum, _mm256_mulhrs_epi16(both, _mm256_set1_epi16(weights[off])));
         }
         _mm256_srai_epi16::<6>(_mm256_add_epi16(sum, _mm256_set1_epi16(32)))
