@@ -77,11 +77,7 @@ impl Block {
         let (base, factor) = (_mm256_set1_ps(base.into()), factor_vector(factor));
         let base = [base; 2];
         self.each(|[r, g, b]| {
-            [
-                blended(base, floats(r), factor),
-                blended(base, floats(g), factor),
-                blended(base, floats(b), factor),
-            ]
+            [blended(base, floats(r), factor), blended(base, floats(g), factor), blended(base, floats(b), factor)]
         });
     }
 
@@ -91,11 +87,7 @@ impl Block {
         let factor = factor_vector(factor);
         self.each(|[r, g, b]| {
             let gray = floats(luma([r, g, b]));
-            [
-                blended(gray, floats(r), factor),
-                blended(gray, floats(g), factor),
-                blended(gray, floats(b), factor),
-            ]
+            [blended(gray, floats(r), factor), blended(gray, floats(g), factor), blended(gray, floats(b), factor)]
         });
     }
 
@@ -139,10 +131,7 @@ fn factor_vector(factor: f32) -> __m256 {
 #[target_feature(enable = "avx2")]
 pub(super) fn floats(values: __m256i) -> [__m256; 2] {
     let zero = _mm256_setzero_si256();
-    [
-        _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(values, zero)),
-        _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(values, zero)),
-    ]
+    [_mm256_cvtepi32_ps(_mm256_unpacklo_epi16(values, zero)), _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(values, zero))]
 }
 
 /// `base + factor (value - base)`, truncated and clamped.

@@ -87,16 +87,13 @@ impl Down {
         for (number, to) in pairs.iter_mut().enumerate() {
             self.block::<8>(y, ring, 8 * number, to.as_chunks_mut().0);
         }
-        let (blocks, last) = rest.as_chunks_mut::<32>();
-        let mut vector = 8 * pairs.len();
-        for to in blocks {
-            self.block::<4>(y, ring, vector, std::slice::from_mut(to));
-            vector += 4;
-        }
-        if !last.is_empty() {
-            let mut padded = [0; 32];
-            self.block::<4>(y, ring, vector, std::slice::from_mut(&mut padded));
-            last.copy_from_slice(&padded[..last.len()]);
+        for (number, to) in (2 * pairs.len()..).zip(rest.chunks_mut(32)) {
+            let mut block = [[0; 32]];
+            self.block::<4>(y, ring, 4 * number, &mut block);
+            match to.first_chunk_mut::<32>() {
+                Some(to) => *to = block[0],
+                None => to.copy_from_slice(&block[0][..to.len()]),
+            }
         }
     }
 

@@ -44,10 +44,8 @@ impl Block {
 
             let (base, signed) = sixth([r, g, b], most, least, below);
             let (base, signed, divisor) = (signed_floats(base), signed_floats(signed), floats(divisor));
-            let hue = _mm256_packus_epi32(
-                hue_byte(base[0], signed[0], divisor[0]),
-                hue_byte(base[1], signed[1], divisor[1]),
-            );
+            let hue =
+                _mm256_packus_epi32(hue_byte(base[0], signed[0], divisor[0]), hue_byte(base[1], signed[1], divisor[1]));
             let turned = _mm256_and_si256(_mm256_add_epi16(hue, of(shift.into())), of(255));
             store_i16(red, most);
             store_i16(green, saturation);
