@@ -15,8 +15,8 @@
 //!    256, to the hue byte of Pillow's HSV and goes back;
 //! 5. **gray**: `L = (19595 R + 38470 G + 7471 B + 32768) >> 16`, in all three channels;
 //! 6. **blur**: Gaussian of `plan.blur_sigma` output pixels, taps `-r..=r` with `r = (size / 10) / 2` (whole divisions), weights
-//!    normalised in f64, vertical pass then horizontal, zeros outside the view (borders darken), in f32 or better, rounded to
-//!    the nearest level once, after both passes;
+//!    normalised in f64, vertical pass then horizontal, zeros outside the view (borders darken), rounded to the nearest level
+//!    once, after both passes;
 //! 7. **quarter turns** counter-clockwise, `k` of them (`torch.rot90`).
 //!
 //! Values stay 0..=255; dividing by 255 is the device's business.
@@ -25,7 +25,8 @@
 //!
 //! | pair | crop, resize, mirror, colour, gray, turns | blur | why |
 //! | --- | --- | --- | --- |
-//! | executor vs `reference` | equal bytes | [`BLUR_LEVELS`] level | integer rules and IEEE f32; blur sums in another order |
+//! | executor vs `reference` | equal bytes | [`BLUR_LEVELS`] level | integer rules and IEEE f32; the blur is fixed point |
+//! | executor vs executor | equal bytes | equal bytes | `cpu::blur` states the fixed point |
 //! | reference vs Pillow 11.3 | equal bytes | [`BLUR_LEVELS`] level | the published blur is never rounded to 8 bits |
 //!
 //! # Files

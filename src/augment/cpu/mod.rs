@@ -4,9 +4,11 @@
 //!
 //! - `place`: crop with reflected borders; mirror and quarter turns. `resample`: the two resize passes. [`colour`]: brightness,
 //!   contrast, saturation, hue, gray (public, because it works on any shape and goldens are not square). `blur`: Gaussian.
+//! - `avx2`: the same stages for CPUs that have it, chosen when a [`Renderer`] is made. The plain ones are what it is compared with.
+//! - `unit`: levels to f32, for batches that are delivered so.
 //!
-//! Scratch lives in the [`Renderer`] and only grows, so nothing is allocated once the largest image has been met. Not here:
-//! randomness, threads, resample weights ([`weights`](super::weights)).
+//! Scratch lives in the [`Renderer`] and only grows, so nothing is allocated once the largest image has been met
+//! (`tests/no_allocation.rs`). Not here: randomness, threads, resample weights ([`weights`](super::weights)).
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -14,6 +16,9 @@ mod blur;
 pub mod colour;
 mod place;
 mod resample;
+mod unit;
+
+pub use unit::to_unit_f32;
 
 use super::want::PlanError;
 use super::{ViewPlan, ViewSpec};

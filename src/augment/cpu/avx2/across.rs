@@ -192,9 +192,8 @@ impl Across {
                 }
             }
             let half = _mm256_set1_epi32(HALF_HIGH << LOW);
-            let [first, second] = sums.map(|sums| levels(_mm256_add_epi32(half, totals(sums))));
-            store_f32(to.0, first);
-            store_f32(to.1, second);
+            store_f32(to.0, levels(_mm256_add_epi32(half, totals(&sums[0]))));
+            store_f32(to.1, levels(_mm256_add_epi32(half, totals(&sums[1]))));
         }
     }
 }
@@ -237,7 +236,7 @@ fn sum(high: __m256i, low: __m256i) -> __m256i {
 /// The totals of eight vectors.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn totals(sums: [__m256i; 8]) -> __m256i {
+fn totals(sums: &[__m256i; 8]) -> __m256i {
     let four = |s: &[__m256i]| _mm256_hadd_epi32(_mm256_hadd_epi32(s[0], s[1]), _mm256_hadd_epi32(s[2], s[3]));
     let (low, high) = (four(&sums[..4]), four(&sums[4..]));
     _mm256_add_epi32(_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high))

@@ -98,11 +98,12 @@ impl Axis {
 #[target_feature(enable = "avx2")]
 fn halves(group: u32, output: u32, mirror: bool) -> [__m256d; 2] {
     let last = _mm_set1_epi32(output as i32 - 1);
-    [0, 4].map(|from| {
-        let x = _mm_add_epi32(_mm_set1_epi32((8 * group) as i32 + from), _mm_setr_epi32(0, 1, 2, 3));
+    let four = |from: u32| {
+        let x = _mm_add_epi32(_mm_set1_epi32((8 * group + from) as i32), _mm_setr_epi32(0, 1, 2, 3));
         let x = _mm_min_epi32(x, last);
         _mm256_cvtepi32_pd(if mirror { _mm_sub_epi32(last, x) } else { x })
-    })
+    };
+    [four(0), four(4)]
 }
 
 #[inline]

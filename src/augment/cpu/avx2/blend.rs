@@ -75,16 +75,19 @@ impl Block {
     #[target_feature(enable = "avx2")]
     pub(super) fn blend(&mut self, base: u8, factor: f32) {
         let (base, factor) = (_mm256_set1_ps(base.into()), factor_vector(factor));
-        self.each(|pixel| pixel.map(|value| blended([base; 2], floats(value), factor)));
+        let base = [base; 2];
+        self.each(|[r, g, b]| {
+            [blended(base, floats(r), factor), blended(base, floats(g), factor), blended(base, floats(b), factor)]
+        });
     }
 
     /// Blends all values with the pixel's own L.
     #[target_feature(enable = "avx2")]
     pub(super) fn saturate(&mut self, factor: f32) {
         let factor = factor_vector(factor);
-        self.each(|pixel| {
-            let gray = floats(luma(pixel));
-            pixel.map(|value| blended(gray, floats(value), factor))
+        self.each(|[r, g, b]| {
+            let gray = floats(luma([r, g, b]));
+            [blended(gray, floats(r), factor), blended(gray, floats(g), factor), blended(gray, floats(b), factor)]
         });
     }
 
@@ -128,17 +131,17 @@ fn factor_vector(factor: f32) -> __m256 {
 #[target_feature(enable = "avx2")]
 pub(super) fn floats(values: __m256i) -> [__m256; 2] {
     let zero = _mm256_setzero_si256();
-    [_mm256_unpacklo_epi16(values, zero), _mm256_unpackhi_epi16(values, zero)].map(|half| _mm256_cvtepi32_ps(half))
+    [_mm256_cvtepi32_ps(_mm256_unpacklo_epi16(values, zero)), _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(values, zero))]
 }
 
 /// `base + factor (value - base)`, truncated and clamped.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn blended(base: [__m256; 2], value: [__m256; 2], factor: __m256) -> __m256i {
-    let [low, high] = [0, 1].map(|half| {
-        let off = _mm256_mul_ps(factor, _mm256_sub_ps(value[half], base[half]));
-        _mm256_cvttps_epi32(_mm256_add_ps(base[half], off))
-    });
+    let blend = |base: __m256, value: __m256| {
+        _mm256_cvttps_epi32(_mm256_add_ps(base, _mm256_mul_ps(factor, _mm256_sub_ps(value, base))))
+    };
+    let (low, high) = (blend(base[0], value[0]), blend(base[1], value[1]));
     _mm256_min_epu16(_mm256_packus_epi32(low, high), _mm256_set1_epi16(255))
 }
 

@@ -36,16 +36,17 @@ impl Blur {
         let weights = self.taps.prepare(sigma.into());
         let mut rows = Rows { side: self.side, stride: self.stride, ring: &mut self.ring, row: &mut self.row, margin };
         for plane in planes.chunks_exact_mut(self.side * self.side) {
-            match *weights {
-                [_] => return,
-                [a, b] => rows.blur(plane, &[a, b]),
-                [a, b, c] => rows.blur(plane, &[a, b, c]),
-                [a, b, c, d] => rows.blur(plane, &[a, b, c, d]),
-                [a, b, c, d, e] => rows.blur(plane, &[a, b, c, d, e]),
-                [a, b, c, d, e, f] => rows.blur(plane, &[a, b, c, d, e, f]),
-                [a, b, c, d, e, f, g] => rows.blur(plane, &[a, b, c, d, e, f, g]),
-                [a, b, c, d, e, f, g, h] => rows.blur(plane, &[a, b, c, d, e, f, g, h]),
-                ref more => rows.blur(plane, more),
+            match weights.len() {
+                1 => return,
+                2 => rows.blur::<2>(plane, weights),
+                3 => rows.blur::<3>(plane, weights),
+                4 => rows.blur::<4>(plane, weights),
+                5 => rows.blur::<5>(plane, weights),
+                6 => rows.blur::<6>(plane, weights),
+                7 => rows.blur::<7>(plane, weights),
+                8 => rows.blur::<8>(plane, weights),
+                9 => rows.blur::<9>(plane, weights),
+                _ => rows.blur::<0>(plane, weights),
             }
         }
     }
@@ -61,11 +62,10 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// `weights` of a length that the compiler knows, where it is inlined with one.
-    #[inline]
+    /// `TAPS` is the number of weights, 0 for any.
     #[target_feature(enable = "avx2")]
-    fn blur<W: AsRef<[i16]> + ?Sized>(&mut self, plane: &mut [u8], weights: &W) {
-        let weights = weights.as_ref();
+    fn blur<const TAPS: usize>(&mut self, plane: &mut [u8], weights: &[i16]) {
+        assert!(TAPS == 0 || TAPS == weights.len());
         let radius = weights.len() - 1;
         let slots = self.ring.len() / self.stride;
         for above in 1..=radius {
@@ -76,8 +76,8 @@ impl Rows<'_> {
         }
         for y in 0..self.side {
             self.fetch(plane, y + radius);
-            self.vertical(y, weights);
-            self.horizontal(weights, &mut plane[y * self.side..][..self.side]);
+            self.vertical::<TAPS>(y, weights);
+            self.horizontal::<TAPS>(weights, &mut plane[y * self.side..][..self.side]);
         }
     }
 
@@ -105,44 +105,64 @@ impl Rows<'_> {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn vertical(&mut self, y: usize, weights: &[i16]) {
-        let slots = self.ring.len() / self.stride;
-        let at = |row: usize| &self.ring[(row & (slots - 1)) * self.stride..][..self.stride];
-        let (to, _) = self.row[self.margin..].as_chunks_mut::<16>();
-        for (x, to) in to[..self.stride].iter_mut().enumerate() {
-            let mut sum = _mm256_mulhrs_epi16(load_i16(&at(y)[x]), _mm256_set1_epi16(weights[0]));
-            for (off, weight) in weights.iter().enumerate().skip(1) {
-                let both = _mm256_add_epi16(load_i16(&at(y + slots - off)[x]), load_i16(&at(y + off)[x]));
-                sum = _mm256_add_epi16(sum, _mm256_mulhrs_epi16(both, _mm256_set1_epi16(*weight)));
+    fn vertical<const TAPS: usize>(&mut self, y: usize, weights: &[i16]) {
+        let taps = if TAPS == 0 { weights.len() } else { TAPS };
+        let (slots, stride) = (self.ring.len() / self.stride, self.stride);
+        let (to, _) = self.row[self.margin..].as_chunks_mut::<32>();
+        for (number, to) in to[..stride / 2].iter_mut().enumerate() {
+            let at = |row: usize| -> &[I16x16; 2] {
+                self.ring[(row & (slots - 1)) * stride + 2 * number..].first_chunk().expect("a row has whole pairs")
+            };
+            let (centre, weight) = (at(y), _mm256_set1_epi16(weights[0]));
+            let mut low = _mm256_mulhrs_epi16(load_i16(&centre[0]), weight);
+            let mut high = _mm256_mulhrs_epi16(load_i16(&centre[1]), weight);
+            for off in 1..taps {
+                let (above, below, weight) = (at(y + slots - off), at(y + off), _mm256_set1_epi16(weights[off]));
+                let both = _mm256_add_epi16(load_i16(&above[0]), load_i16(&below[0]));
+                low = _mm256_add_epi16(low, _mm256_mulhrs_epi16(both, weight));
+                let both = _mm256_add_epi16(load_i16(&above[1]), load_i16(&below[1]));
+                high = _mm256_add_epi16(high, _mm256_mulhrs_epi16(both, weight));
             }
-            store_loose_i16(to, sum);
+            let (to, _) = to.as_chunks_mut::<16>();
+            store_loose_i16(&mut to[0], low);
+            store_loose_i16(&mut to[1], high);
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn horizontal(&self, weights: &[i16], to: &mut [u8]) {
-        let levels = |x: usize| {
-            let at = |x: usize| load_loose_i16(self.row[x..].first_chunk().expect("the margin is behind"));
-            let mut sum = _mm256_mulhrs_epi16(at(x), _mm256_set1_epi16(weights[0]));
-            for (off, weight) in weights.iter().enumerate().skip(1) {
-                let both = _mm256_add_epi16(at(x - off), at(x + off));
-                sum = _mm256_add_epi16(sum, _mm256_mulhrs_epi16(both, _mm256_set1_epi16(*weight)));
-            }
-            _mm256_srai_epi16::<6>(_mm256_add_epi16(sum, _mm256_set1_epi16(32)))
-        };
-        let block = |x: usize| {
-            let (low, high) = (levels(self.margin + x), levels(self.margin + x + 16));
-            _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(low, high))
-        };
+    fn horizontal<const TAPS: usize>(&self, weights: &[i16], to: &mut [u8]) {
         let (whole, rest) = to.as_chunks_mut::<32>();
         for (number, to) in whole.iter_mut().enumerate() {
-            store_u8(to, block(32 * number));
+            let x = self.margin + 32 * number;
+            store_u8(to, packed(self.levels::<TAPS>(weights, x), self.levels::<TAPS>(weights, x + 16)));
         }
         if !rest.is_empty() {
+            let x = self.margin + 32 * whole.len();
             let mut last = [0; 32];
-            store_u8(&mut last, block(32 * whole.len()));
+            store_u8(&mut last, packed(self.levels::<TAPS>(weights, x), self.levels::<TAPS>(weights, x + 16)));
             rest.copy_from_slice(&last[..rest.len()]);
         }
     }
+
+    /// Sixteen levels from place `x` of the row.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn levels<const TAPS: usize>(&self, weights: &[i16], x: usize) -> __m256i {
+        let radius = if TAPS == 0 { weights.len() } else { TAPS } - 1;
+        let window = &self.row[x - radius..][..16 + 2 * radius];
+        let at = |from: usize| load_loose_i16(window[from..].first_chunk().expect("sixteen are left"));
+        let mut sum = _mm256_mulhrs_epi16(at(radius), _mm256_set1_epi16(weights[0]));
+        for off in 1..=radius {
+            let both = _mm256_add_epi16(at(radius - off), at(radius + off));
+            sum = _mm256_add_epi16(sum, _mm256_mulhrs_epi16(both, _mm256_set1_epi16(weights[off])));
+        }
+        _mm256_srai_epi16::<6>(_mm256_add_epi16(sum, _mm256_set1_epi16(32)))
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn packed(low: __m256i, high: __m256i) -> __m256i {
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(low, high))
 }

@@ -41,19 +41,16 @@ pub(super) struct Ring<'a> {
 }
 
 impl<'a> Ring<'a> {
-    /// Four vectors of input row `row`.
+    /// Vectors of input row `row` from `vector` on.
     #[inline(always)]
-    fn at(self, row: usize, vector: usize) -> &'a [F32x8; 4] {
+    fn at<const VECTORS: usize>(self, row: usize, vector: usize) -> &'a [F32x8; VECTORS] {
         let start = (row & self.mask) * self.stride + vector;
-        self.data[start..].first_chunk().expect("four vectors a block")
+        self.data[start..].first_chunk().expect("a row has whole blocks")
     }
 }
 
 /// Partial sums stay below 512 levels, where f32 are 2^-15 apart.
 const ROUNDING: f32 = 1.0 / (1u32 << 16) as f32;
-
-/// Adding it rounds a small f32 to a whole number, which stands in the lowest bits.
-const ROUNDER: f32 = 12_582_912.0;
 
 impl Down {
     /// Packs an axis of `output` pixels.
@@ -86,72 +83,69 @@ impl Down {
     /// Output row `y` from the rows in `ring`; `to` has at most 8 bytes a vector of the ring's stride.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn stack(&self, y: usize, ring: Ring<'_>, to: &mut [u8]) {
-        let Row { first, count } = self.rows[y];
-        let weights = &self.scaled[y * self.taps..][..count];
-        let (blocks, rest) = to.as_chunks_mut::<32>();
-        for (block, to) in blocks.iter_mut().enumerate() {
-            self.block(y, first, weights, ring, 4 * block, to);
+        let (pairs, rest) = to.as_chunks_mut::<64>();
+        for (number, to) in pairs.iter_mut().enumerate() {
+            self.block::<8>(y, ring, 8 * number, to.as_chunks_mut().0);
         }
-        if !rest.is_empty() {
-            let mut last = [0; 32];
-            self.block(y, first, weights, ring, 4 * blocks.len(), &mut last);
-            rest.copy_from_slice(&last[..rest.len()]);
+        for (number, to) in (2 * pairs.len()..).zip(rest.chunks_mut(32)) {
+            let mut block = [[0; 32]];
+            self.block::<4>(y, ring, 4 * number, &mut block);
+            match to.first_chunk_mut::<32>() {
+                Some(to) => *to = block[0],
+                None => to.copy_from_slice(&block[0][..to.len()]),
+            }
         }
     }
 
+    /// `VECTORS` vectors of outputs from `vector` on, of which `to` has one element for four.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn block(&self, y: usize, first: usize, weights: &[f32], ring: Ring<'_>, vector: usize, to: &mut [u8; 32]) {
-        let mut sums = [_mm256_setzero_ps(); 4];
-        for (row, weight) in (first..).zip(weights) {
+    fn block<const VECTORS: usize>(&self, y: usize, ring: Ring<'_>, vector: usize, to: &mut [[u8; 32]]) {
+        let Row { first, count } = self.rows[y];
+        let mut sums = [_mm256_setzero_ps(); VECTORS];
+        for (row, weight) in (first..).zip(&self.scaled[y * self.taps..][..count]) {
             let weight = _mm256_set1_ps(*weight);
-            for (sum, values) in sums.iter_mut().zip(ring.at(row, vector)) {
+            for (sum, values) in sums.iter_mut().zip(ring.at::<VECTORS>(row, vector)) {
                 *sum = _mm256_fmadd_ps(load_f32(values), weight, *sum);
             }
         }
-        let (least, most) = (_mm256_setzero_ps(), _mm256_set1_ps(255.0));
-        let rounder = _mm256_set1_ps(ROUNDER);
+        let mut rounded = [_mm256_setzero_si256(); VECTORS];
+        let mut farthest = _mm256_setzero_ps();
+        for (sum, rounded) in sums.iter_mut().zip(&mut rounded) {
+            *rounded = _mm256_cvtps_epi32(*sum);
+            let off = _mm256_sub_ps(*sum, _mm256_cvtepi32_ps(*rounded));
+            *sum = _mm256_andnot_ps(_mm256_set1_ps(-0.0), off);
+            farthest = _mm256_max_ps(farthest, *sum);
+        }
+        for (rounded, to) in rounded.chunks_exact(4).zip(&mut *to) {
+            // Both clamp.
+            let low = _mm256_packs_epi32(rounded[0], rounded[1]);
+            let high = _mm256_packs_epi32(rounded[2], rounded[3]);
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            store_u8(to, _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high), order));
+        }
         let sure = _mm256_set1_ps(0.5 - self.error);
-        let mut unsure = _mm256_setzero_ps();
-        let rounded = sums.map(|sum| {
-            let sum = _mm256_min_ps(_mm256_max_ps(sum, least), most);
-            let whole = _mm256_add_ps(sum, rounder);
-            let off = _mm256_sub_ps(sum, _mm256_sub_ps(whole, rounder));
-            let off = _mm256_andnot_ps(_mm256_set1_ps(-0.0), off);
-            unsure = _mm256_or_ps(unsure, _mm256_cmp_ps::<_CMP_GT_OQ>(off, sure));
-            _mm256_sub_epi32(_mm256_castps_si256(whole), _mm256_castps_si256(rounder))
-        });
-        let low = _mm256_packs_epi32(rounded[0], rounded[1]);
-        let high = _mm256_packs_epi32(rounded[2], rounded[3]);
-        let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-        store_u8(to, _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high), order));
-        if _mm256_movemask_ps(unsure) != 0 {
-            self.settle(y, ring, vector, &sums.map(|sum| floats(sum)), to);
+        if _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(farthest, sure)) != 0 {
+            let outputs = to.as_flattened_mut().as_chunks_mut::<8>().0;
+            for (number, (off, to)) in sums.iter().zip(outputs).enumerate() {
+                let open = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(*off, sure));
+                if open != 0 {
+                    self.settle(y, ring, vector + number, open, to);
+                }
+            }
         }
     }
 
-    /// Computes again what `sums` leaves open.
+    /// Computes again the outputs of a vector that `open` has bits for.
     #[cold]
     #[inline(never)]
-    fn settle(&self, y: usize, ring: Ring<'_>, vector: usize, sums: &[[f32; 8]; 4], to: &mut [u8; 32]) {
+    fn settle(&self, y: usize, ring: Ring<'_>, vector: usize, open: i32, to: &mut [u8; 8]) {
         let Row { first, count } = self.rows[y];
         let weights = &self.exact[y * self.taps..][..count];
-        for (x, sum) in sums.as_flattened().iter().enumerate() {
-            let sum = sum.clamp(0.0, 255.0);
-            if (sum - sum.round()).abs() <= 0.5 - self.error {
-                continue;
-            }
-            let value = |row: usize| ring.at(row, vector)[x / 8].0[x % 8] as i32;
+        for (x, to) in to.iter_mut().enumerate().filter(|(x, _)| open >> x & 1 != 0) {
+            let value = |row: usize| ring.at::<1>(row, vector)[0].0[x] as i32;
             let exact: i32 = (first..).zip(weights).map(|(row, weight)| weight * value(row)).sum();
-            to[x] = ((exact + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, 255) as u8;
+            *to = ((exact + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, 255) as u8;
         }
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn floats(value: __m256) -> [f32; 8] {
-    let mut out = F32x8::default();
-    super::lanes::store_f32(&mut out, value);
-    out.0
 }

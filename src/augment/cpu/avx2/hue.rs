@@ -36,13 +36,16 @@ impl Block {
             // Raised to 1, gray and black pixels need no branch: their saturation is 0.
             let divisor = _mm256_max_epi16(chroma, of(1));
             let largest = _mm256_max_epi16(most, of(1));
-            let saturation = [0, 1].map(|half| floor_255(_mm256_div_ps(floats(chroma)[half], floats(largest)[half])));
-            let saturation = _mm256_packus_epi32(saturation[0], saturation[1]);
+            let (part, whole) = (floats(chroma), floats(largest));
+            let saturation = _mm256_packus_epi32(
+                floor_255(_mm256_div_ps(part[0], whole[0])),
+                floor_255(_mm256_div_ps(part[1], whole[1])),
+            );
 
             let (base, signed) = sixth([r, g, b], most, least, below);
             let (base, signed, divisor) = (signed_floats(base), signed_floats(signed), floats(divisor));
-            let hue = [0, 1].map(|half| hue_byte(base[half], signed[half], divisor[half]));
-            let hue = _mm256_packus_epi32(hue[0], hue[1]);
+            let hue =
+                _mm256_packus_epi32(hue_byte(base[0], signed[0], divisor[0]), hue_byte(base[1], signed[1], divisor[1]));
             let turned = _mm256_and_si256(_mm256_add_epi16(hue, of(shift.into())), of(255));
             store_i16(red, most);
             store_i16(green, saturation);
@@ -64,12 +67,12 @@ impl Block {
                 let lost = _mm256_min_epi16(_mm256_max_epi16(lost, of(0)), of(85));
                 let kept = _mm256_sub_epi16(of(WHOLE), _mm256_mullo_epi16(saturation, lost));
                 let (low, high) = (_mm256_mullo_epi16(kept, most), _mm256_mulhi_epu16(kept, most));
-                let halves = [_mm256_unpacklo_epi16(low, high), _mm256_unpackhi_epi16(low, high)].map(|product| {
+                let level = |product: __m256i| {
                     let inverse = _mm256_set1_ps(1.0 / f32::from(WHOLE));
-                    let level = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product), inverse, _mm256_set1_ps(0.5));
-                    _mm256_cvttps_epi32(level)
-                });
-                _mm256_packus_epi32(halves[0], halves[1])
+                    _mm256_cvttps_epi32(_mm256_fmadd_ps(_mm256_cvtepi32_ps(product), inverse, _mm256_set1_ps(0.5)))
+                };
+                let (low, high) = (_mm256_unpacklo_epi16(low, high), _mm256_unpackhi_epi16(low, high));
+                _mm256_packus_epi32(level(low), level(high))
             };
             let [r, g, b] = [channel(5), channel(3), channel(1)];
             store_i16(red, r);
@@ -104,8 +107,10 @@ fn sixth([r, g, b]: [__m256i; 3], most: __m256i, least: __m256i, below: __m256i)
 #[target_feature(enable = "avx2")]
 fn signed_floats(values: __m256i) -> [__m256; 2] {
     let zero = _mm256_setzero_si256();
-    [_mm256_unpacklo_epi16(zero, values), _mm256_unpackhi_epi16(zero, values)]
-        .map(|half| _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(half)))
+    [
+        _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(_mm256_unpacklo_epi16(zero, values))),
+        _mm256_cvtepi32_ps(_mm256_srai_epi32::<16>(_mm256_unpackhi_epi16(zero, values))),
+    ]
 }
 
 /// The hue byte of `base + part / whole` sixths.

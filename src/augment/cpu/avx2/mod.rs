@@ -2,7 +2,10 @@
 //!
 //! - `axis`: resample weights. `across`, `down`: the two passes. `resample`: how they interlock.
 //! - `colour`: which operations act in which pass over the view. `blend`, `hue`: the operations on a block. `blur`: Gaussian.
+//! - `unit`: levels to f32.
 //! - `lanes`: loads and stores, which hold most of the unsafe code.
+//!
+//! Closures with vector code stay out of the standard library's adaptors (`map`, `from_fn`), which cannot inline them.
 //!
 //! Functions need the CPU's features; they are called behind an [`Avx2`], which only [`Avx2::detect`] gives.
 
@@ -15,6 +18,7 @@ mod down;
 mod hue;
 mod lanes;
 mod resample;
+mod unit;
 
 use super::{ViewPlan, ViewSpec, blurred, spread_gray, thirds};
 use crate::image::PlanesRef;

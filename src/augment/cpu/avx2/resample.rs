@@ -64,14 +64,24 @@ fn resize_plane(
     for (y, (&Row { first, count }, to)) in rows.rows().iter().zip(out.chunks_exact_mut(side)).enumerate() {
         ready = ready.max(first);
         while ready < first + count {
-            let source = [ready, (ready + 1).min(last)].map(|row| crop.padded_row(channel, row as u32));
-            let [one, two] =
-                [ready & (slots - 1), (ready + 1) & (slots - 1)].map(|slot| slot * stride..(slot + 1) * stride);
-            let [one, two] = ring.get_disjoint_mut([one, two]).expect("two slots");
-            columns.widen(source, [one, two]);
+            let one = crop.padded_row(channel, ready as u32);
+            let two = crop.padded_row(channel, (ready + 1).min(last) as u32);
+            let [slot_one, slot_two] = two_slots(ring, stride, ready & (slots - 1), (ready + 1) & (slots - 1));
+            columns.widen([one, two], [slot_one, slot_two]);
             ready += 2;
         }
         rows.stack(y, Ring { data: ring, stride, mask: slots - 1 }, to);
+    }
+}
+
+/// Slots `one` and `two`, which differ, of `stride` vectors each.
+fn two_slots(ring: &mut [F32x8], stride: usize, one: usize, two: usize) -> [&mut [F32x8]; 2] {
+    if one < two {
+        let (before, from_two) = ring.split_at_mut(two * stride);
+        [&mut before[one * stride..][..stride], &mut from_two[..stride]]
+    } else {
+        let (before, from_one) = ring.split_at_mut(one * stride);
+        [&mut from_one[..stride], &mut before[two * stride..][..stride]]
     }
 }
 

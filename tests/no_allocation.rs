@@ -1,0 +1,98 @@
+//! Once the largest image and all small sizes have been met, decoding and rendering allocate nothing.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod image_support;
+#[cfg(feature = "turbo")]
+mod jpeg_support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use image_support::{Dice, photo_like};
+use metacl::augment::cpu::Renderer;
+use metacl::augment::want::shared_region;
+use metacl::augment::{ViewKey, ViewPlan, ViewPolicy, ViewSpec, draw_view, recipe};
+use metacl::decode::{Decoder, Limits, Want};
+use metacl::image::Size;
+use metacl::rng::{Purpose, Stream};
+use metacl::shard::Codec;
+
+thread_local! {
+    /// Allocations of this thread.
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+// SAFETY: everything is handed to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller's promises are those the system's allocator asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Decodes and renders two views of each record.
+fn run(
+    decoder: &mut Decoder,
+    renderer: &mut Renderer,
+    records: &[(Codec, Vec<u8>, Size)],
+    policy: &ViewPolicy,
+    out: &mut [u8],
+) {
+    for (number, (codec, bytes, size)) in records.iter().enumerate() {
+        let plans: [ViewPlan; 2] = std::array::from_fn(|view| {
+            let stream = Stream::new(3, Purpose::View);
+            let key = ViewKey { stream, epoch: 0, sample: number as u32, view: view as u32 };
+            draw_view(policy, 0, *size, renderer.spec().size, &key).with_quarter_turns(number as u32)
+        });
+        let region = shared_region(&plans, *size, false).unwrap();
+        let region = decoder.decode(*codec, bytes, *size, Want { region }).unwrap();
+        for plan in &plans {
+            renderer.render(region, *size, plan, out).unwrap();
+        }
+    }
+}
+
+fn check(records: &[(Codec, Vec<u8>, Size)], policy: &ViewPolicy, spec: ViewSpec) {
+    for mut renderer in [Renderer::new(spec), Renderer::scalar(spec)] {
+        let mut decoder = Decoder::new(Limits::default());
+        let mut out = vec![0; spec.bytes()];
+        run(&mut decoder, &mut renderer, records, policy, &mut out);
+        let before = COUNT.get();
+        run(&mut decoder, &mut renderer, records, policy, &mut out);
+        assert_eq!(COUNT.get() - before, 0, "allocations at {spec:?}");
+    }
+}
+
+#[test]
+fn photos() {
+    let mut dice = Dice::new(15);
+    let mut records = Vec::new();
+    for _ in 0..24 {
+        let size = Size::new(dice.int(100, 400) as u32, dice.int(100, 400) as u32);
+        records.push((Codec::Raw, photo_like(size).into_data(), size));
+        #[cfg(feature = "turbo")]
+        {
+            let bytes = jpeg_support::encode(&photo_like(size).into_data(), size, jpeg_support::PLAIN);
+            records.push((Codec::Jpeg, bytes, size));
+        }
+    }
+    check(&records, &recipe::ssl_imagenet(0.08, 1.0), ViewSpec::bicubic(224));
+}
+
+#[test]
+fn small_images() {
+    let size = Size::new(32, 32);
+    let records = vec![(Codec::Raw, photo_like(size).into_data(), size); 200];
+    check(&records, &recipe::ssl_cifar(0.08, 0.5), ViewSpec::bicubic(32));
+}
