@@ -154,7 +154,7 @@ fn operations(c: &mut criterion::Criterion<common::CpuTime>) {
             });
         });
     }
-    let mut floats = vec![0; 4 * out.len()];
+    let mut floats = vec![0.0; out.len()];
     group.bench_function("to f32", |b| b.iter(|| to_unit_f32(&out, &mut floats)));
 }
 

@@ -203,7 +203,9 @@ impl Views {
         let (sample, size) = (plan.samples[source], plan.sizes[source]);
         let rendered = match self.options.delivery {
             Delivery::U8 => renderer.render(region, size, &plan.views[row], out),
-            Delivery::UnitF32 => renderer.render(region, size, &plan.views[row], view).map(|()| to_unit_f32(view, out)),
+            Delivery::UnitF32 => renderer
+                .render(region, size, &plan.views[row], view)
+                .map(|()| to_unit_f32(view, bytemuck::cast_slice_mut(out))),
         };
         rendered.map_err(|source| LoadError::Plan { sample, row, source })
     }

@@ -36,13 +36,6 @@ pub fn kernels() -> &'static str {
     "scalar"
 }
 
-/// `view` as f32 values in the machine's byte order, each `u8 / 255` rounded to nearest; `out` is four times as long.
-pub fn to_unit_f32(view: &[u8], out: &mut [u8]) {
-    for (to, from) in out.chunks_exact_mut(4).zip(view) {
-        to.copy_from_slice(&(f32::from(*from) / 255.0).to_ne_bytes());
-    }
-}
-
 /// Renders views of one spec; one per thread.
 pub struct Renderer {
     spec: ViewSpec,
