@@ -41,35 +41,40 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Decodes and renders two views of each record.
-fn run(
-    decoder: &mut Decoder,
-    renderer: &mut Renderer,
-    records: &[(Codec, Vec<u8>, Size)],
-    policy: &ViewPolicy,
-    out: &mut [u8],
-) {
-    for (number, (codec, bytes, size)) in records.iter().enumerate() {
-        let plans: [ViewPlan; 2] = std::array::from_fn(|view| {
-            let stream = Stream::new(3, Purpose::View);
-            let key = ViewKey { stream, epoch: 0, sample: number as u32, view: view as u32 };
-            draw_view(policy, 0, *size, renderer.spec().size, &key).with_quarter_turns(number as u32)
-        });
-        let region = shared_region(&plans, *size, false).unwrap();
+/// A record and two views of it.
+struct Case {
+    codec: Codec,
+    bytes: Vec<u8>,
+    size: Size,
+    plans: [ViewPlan; 2],
+}
+
+fn case(number: usize, codec: Codec, bytes: Vec<u8>, size: Size, policy: &ViewPolicy, spec: ViewSpec) -> Case {
+    let plans = std::array::from_fn(|view| {
+        let stream = Stream::new(3, Purpose::View);
+        let key = ViewKey { stream, epoch: 0, sample: number as u32, view: view as u32 };
+        draw_view(policy, 0, size, spec.size, &key).with_quarter_turns(number as u32)
+    });
+    Case { codec, bytes, size, plans }
+}
+
+fn run(decoder: &mut Decoder, renderer: &mut Renderer, cases: &[Case], out: &mut [u8]) {
+    for Case { codec, bytes, size, plans } in cases {
+        let region = shared_region(plans, *size, false).unwrap();
         let region = decoder.decode(*codec, bytes, *size, Want { region }).unwrap();
-        for plan in &plans {
+        for plan in plans {
             renderer.render(region, *size, plan, out).unwrap();
         }
     }
 }
 
-fn check(records: &[(Codec, Vec<u8>, Size)], policy: &ViewPolicy, spec: ViewSpec) {
+fn check(cases: &[Case], spec: ViewSpec) {
     for mut renderer in [Renderer::new(spec), Renderer::scalar(spec)] {
         let mut decoder = Decoder::new(Limits::default());
         let mut out = vec![0; spec.bytes()];
-        run(&mut decoder, &mut renderer, records, policy, &mut out);
+        run(&mut decoder, &mut renderer, cases, &mut out);
         let before = COUNT.get();
-        run(&mut decoder, &mut renderer, records, policy, &mut out);
+        run(&mut decoder, &mut renderer, cases, &mut out);
         assert_eq!(COUNT.get() - before, 0, "allocations at {spec:?}");
     }
 }
@@ -77,22 +82,26 @@ fn check(records: &[(Codec, Vec<u8>, Size)], policy: &ViewPolicy, spec: ViewSpec
 #[test]
 fn photos() {
     let mut dice = Dice::new(15);
-    let mut records = Vec::new();
-    for _ in 0..24 {
+    let (policy, spec) = (recipe::ssl_imagenet(0.08, 1.0), ViewSpec::bicubic(224));
+    let mut cases = Vec::new();
+    for number in 0..24 {
         let size = Size::new(dice.int(100, 400) as u32, dice.int(100, 400) as u32);
-        records.push((Codec::Raw, photo_like(size).into_data(), size));
+        let pixels = photo_like(size).into_data();
         #[cfg(feature = "turbo")]
         {
-            let bytes = jpeg_support::encode(&photo_like(size).into_data(), size, jpeg_support::PLAIN);
-            records.push((Codec::Jpeg, bytes, size));
+            let bytes = jpeg_support::encode(&pixels, size, jpeg_support::PLAIN);
+            cases.push(case(number, Codec::Jpeg, bytes, size, &policy, spec));
         }
+        cases.push(case(number, Codec::Raw, pixels, size, &policy, spec));
     }
-    check(&records, &recipe::ssl_imagenet(0.08, 1.0), ViewSpec::bicubic(224));
+    check(&cases, spec);
 }
 
 #[test]
 fn small_images() {
     let size = Size::new(32, 32);
-    let records = vec![(Codec::Raw, photo_like(size).into_data(), size); 200];
-    check(&records, &recipe::ssl_cifar(0.08, 0.5), ViewSpec::bicubic(32));
+    let (policy, spec) = (recipe::ssl_cifar(0.08, 0.5), ViewSpec::bicubic(32));
+    let pixels = photo_like(size).into_data();
+    let cases: Vec<_> = (0..200).map(|number| case(number, Codec::Raw, pixels.clone(), size, &policy, spec)).collect();
+    check(&cases, spec);
 }

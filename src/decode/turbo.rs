@@ -70,7 +70,7 @@ struct Header {
     four: bool,
     /// One component.
     gray: bool,
-    /// Size of an MCU in pixels, where the file can be decoded in part.
+    /// A multiple of the MCU's size in pixels, where the file can be decoded in part.
     mcu: Option<Size>,
 }
 
@@ -105,18 +105,19 @@ impl Turbo {
         })
     }
 
-    /// Size of an MCU by the header's sampling; `None` for samplings without a name and for lossless files.
+    /// A multiple of the MCU's size by the header's sampling; `None` for rare samplings and for lossless files.
     fn mcu(&mut self) -> Option<Size> {
         if self.get(tj::TJPARAM_TJPARAM_LOSSLESS) != 0 {
             return None;
         }
+        // Some encoders write 4:4:4 and 4:4:0 with larger factors than needed, hence larger MCUs.
         match self.get(tj::TJPARAM_TJPARAM_SUBSAMP) {
-            tj::TJSAMP_TJSAMP_444 | tj::TJSAMP_TJSAMP_GRAY => Some(Size::new(8, 8)),
-            tj::TJSAMP_TJSAMP_422 => Some(Size::new(16, 8)),
-            tj::TJSAMP_TJSAMP_420 => Some(Size::new(16, 16)),
-            tj::TJSAMP_TJSAMP_440 => Some(Size::new(8, 16)),
-            tj::TJSAMP_TJSAMP_411 => Some(Size::new(32, 8)),
-            tj::TJSAMP_TJSAMP_441 => Some(Size::new(8, 32)),
+            tj::TJSAMP_TJSAMP_GRAY
+            | tj::TJSAMP_TJSAMP_444
+            | tj::TJSAMP_TJSAMP_422
+            | tj::TJSAMP_TJSAMP_420
+            | tj::TJSAMP_TJSAMP_440 => Some(Size::new(16, 16)),
+            tj::TJSAMP_TJSAMP_411 => Some(Size::new(32, 16)),
             _ => None,
         }
     }

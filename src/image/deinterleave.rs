@@ -46,29 +46,29 @@ mod ssse3 {
     /// R, G and B of 16 pixels.
     #[target_feature(enable = "ssse3")]
     fn split(pixels: &[[u8; 3]; BLOCK]) -> [__m128i; 3] {
-        let bytes: &[__m128i; 3] = {
-            // SAFETY: 48 bytes are three vectors; only unaligned loads read them below.
-            let from = pixels.as_ptr().cast::<__m128i>();
-            &unsafe { [_mm_loadu_si128(from), _mm_loadu_si128(from.add(1)), _mm_loadu_si128(from.add(2))] }
+        let (parts, _) = pixels.as_flattened().as_chunks::<16>();
+        let bytes = [load(&parts[0]), load(&parts[1]), load(&parts[2])];
+        let channel = |masks: &[[u8; 16]; 3]| {
+            let first = _mm_shuffle_epi8(bytes[0], load(&masks[0]));
+            let second = _mm_shuffle_epi8(bytes[1], load(&masks[1]));
+            _mm_or_si128(_mm_or_si128(first, second), _mm_shuffle_epi8(bytes[2], load(&masks[2])))
         };
-        std::array::from_fn(|channel| {
-            let parts: [__m128i; 3] = std::array::from_fn(|k| _mm_shuffle_epi8(bytes[k], mask(MASKS[channel][k])));
-            _mm_or_si128(_mm_or_si128(parts[0], parts[1]), parts[2])
-        })
+        [channel(&MASKS[0]), channel(&MASKS[1]), channel(&MASKS[2])]
     }
 
+    #[inline]
     #[target_feature(enable = "ssse3")]
-    fn mask(bytes: [i8; 16]) -> __m128i {
+    fn load(bytes: &[u8; 16]) -> __m128i {
         // SAFETY: reads the 16 bytes of `bytes`.
         unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
     }
 
-    /// `[channel][vector]`: which byte of the vector goes where; -1 leaves zero.
-    const MASKS: [[[i8; 16]; 3]; 3] = {
-        let mut masks = [[[-1; 16]; 3]; 3];
+    /// `[channel][vector]`: which byte of the vector goes where; 255 leaves zero.
+    const MASKS: [[[u8; 16]; 3]; 3] = {
+        let mut masks = [[[255; 16]; 3]; 3];
         let mut byte = 0;
         while byte < 48 {
-            masks[byte % 3][byte / 16][byte / 3] = (byte % 16) as i8;
+            masks[byte % 3][byte / 16][byte / 3] = (byte % 16) as u8;
             byte += 1;
         }
         masks

@@ -48,7 +48,7 @@ pub struct Renderer {
 
 /// Who does the arithmetic.
 enum Stages {
-    Scalar(Scalar),
+    Scalar(Box<Scalar>),
     #[cfg(target_arch = "x86_64")]
     Avx2(Box<avx2::Stages>),
 }
@@ -72,7 +72,7 @@ impl Renderer {
     /// A renderer that uses no vector instructions by itself; its views are the same.
     pub fn scalar(spec: ViewSpec) -> Self {
         let (resizer, blur) = (Resizer::default(), Blur::new(spec.size as usize));
-        Self::with_stages(spec, Stages::Scalar(Scalar { resizer, blur }))
+        Self::with_stages(spec, Stages::Scalar(Box::new(Scalar { resizer, blur })))
     }
 
     fn with_stages(spec: ViewSpec, stages: Stages) -> Self {
@@ -103,12 +103,18 @@ impl Renderer {
         place::check_held(plan, source, image)?;
 
         let crop = place::crop(plan, source, image, &mut self.reflected);
+        let (side, turns) = (self.spec.size as usize, plan.quarter_turns());
         match &mut self.stages {
-            Stages::Scalar(stages) => stages.render(crop, plan, self.spec, out),
+            Stages::Scalar(stages) => {
+                stages.render(crop, plan, self.spec, out);
+                place::turn(out, side, turns, &mut self.turned);
+            }
             #[cfg(target_arch = "x86_64")]
-            Stages::Avx2(stages) => stages.render(crop, plan, out),
+            Stages::Avx2(stages) => {
+                stages.render(crop, plan, out);
+                stages.cpu().turn(out, side, turns, &mut self.turned);
+            }
         }
-        place::turn(out, self.spec.size as usize, plan.quarter_turns(), &mut self.turned);
         Ok(())
     }
 }

@@ -116,8 +116,8 @@ impl Rows<'_> {
             let (centre, weight) = (at(y), _mm256_set1_epi16(weights[0]));
             let mut low = _mm256_mulhrs_epi16(load_i16(&centre[0]), weight);
             let mut high = _mm256_mulhrs_epi16(load_i16(&centre[1]), weight);
-            for off in 1..taps {
-                let (above, below, weight) = (at(y + slots - off), at(y + off), _mm256_set1_epi16(weights[off]));
+            for (off, weight) in (1..).zip(&weights[1..taps]) {
+                let (above, below, weight) = (at(y + slots - off), at(y + off), _mm256_set1_epi16(*weight));
                 let both = _mm256_add_epi16(load_i16(&above[0]), load_i16(&below[0]));
                 low = _mm256_add_epi16(low, _mm256_mulhrs_epi16(both, weight));
                 let both = _mm256_add_epi16(load_i16(&above[1]), load_i16(&below[1]));
@@ -153,9 +153,9 @@ impl Rows<'_> {
         let window = &self.row[x - radius..][..16 + 2 * radius];
         let at = |from: usize| load_loose_i16(window[from..].first_chunk().expect("sixteen are left"));
         let mut sum = _mm256_mulhrs_epi16(at(radius), _mm256_set1_epi16(weights[0]));
-        for off in 1..=radius {
+        for (off, weight) in (1..).zip(&weights[1..=radius]) {
             let both = _mm256_add_epi16(at(radius - off), at(radius + off));
-            sum = _mm256_add_epi16(sum, _mm256_mulhrs_epi16(both, _mm256_set1_epi16(weights[off])));
+            sum = _mm256_add_epi16(sum, _mm256_mulhrs_epi16(both, _mm256_set1_epi16(*weight)));
         }
         _mm256_srai_epi16::<6>(_mm256_add_epi16(sum, _mm256_set1_epi16(32)))
     }

@@ -30,25 +30,6 @@ pub(super) struct Row {
     pub(super) count: usize,
 }
 
-/// A ring of input rows, a power of two in number.
-#[derive(Clone, Copy)]
-pub(super) struct Ring<'a> {
-    pub(super) data: &'a [F32x8],
-    /// Vectors of a row, a multiple of four.
-    pub(super) stride: usize,
-    /// Number of rows, less one.
-    pub(super) mask: usize,
-}
-
-impl<'a> Ring<'a> {
-    /// Vectors of input row `row` from `vector` on.
-    #[inline(always)]
-    fn at<const VECTORS: usize>(self, row: usize, vector: usize) -> &'a [F32x8; VECTORS] {
-        let start = (row & self.mask) * self.stride + vector;
-        self.data[start..].first_chunk().expect("a row has whole blocks")
-    }
-}
-
 /// Partial sums stay below 512 levels, where f32 are 2^-15 apart.
 const ROUNDING: f32 = 1.0 / (1u32 << 16) as f32;
 
@@ -80,32 +61,42 @@ impl Down {
         &self.rows
     }
 
-    /// Output row `y` from the rows in `ring`; `to` has at most 8 bytes a vector of the ring's stride.
+    /// Output row `y`, whole blocks, from `lines`: its input rows, one after the other, each of `stride` vectors.
+    #[inline]
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn stack(&self, y: usize, ring: Ring<'_>, to: &mut [u8]) {
-        let (pairs, rest) = to.as_chunks_mut::<64>();
+    pub(super) fn stack(&self, y: usize, lines: &[F32x8], stride: usize, to: &mut [[u8; 32]]) {
+        let weights = self.weights(y);
+        let (pairs, rest) = to.as_chunks_mut::<2>();
         for (number, to) in pairs.iter_mut().enumerate() {
-            self.block::<8>(y, ring, 8 * number, to.as_chunks_mut().0);
+            self.block::<8>(y, &self.scaled[weights.clone()], &lines[8 * number..], stride, to);
         }
-        for (number, to) in (2 * pairs.len()..).zip(rest.chunks_mut(32)) {
-            let mut block = [[0; 32]];
-            self.block::<4>(y, ring, 4 * number, &mut block);
-            match to.first_chunk_mut::<32>() {
-                Some(to) => *to = block[0],
-                None => to.copy_from_slice(&block[0][..to.len()]),
-            }
+        for to in rest {
+            let vector = 8 * pairs.len();
+            self.block::<4>(y, &self.scaled[weights.clone()], &lines[vector..], stride, std::slice::from_mut(to));
         }
     }
 
-    /// `VECTORS` vectors of outputs from `vector` on, of which `to` has one element for four.
+    /// Places of output row `y`'s weights.
+    fn weights(&self, y: usize) -> std::ops::Range<usize> {
+        y * self.taps..y * self.taps + self.rows[y].count
+    }
+
+    /// `VECTORS` vectors of outputs from the front of `lines`; `to` has one element for four.
     #[inline]
     #[target_feature(enable = "avx2,fma")]
-    fn block<const VECTORS: usize>(&self, y: usize, ring: Ring<'_>, vector: usize, to: &mut [[u8; 32]]) {
-        let Row { first, count } = self.rows[y];
+    fn block<const VECTORS: usize>(
+        &self,
+        y: usize,
+        weights: &[f32],
+        lines: &[F32x8],
+        stride: usize,
+        to: &mut [[u8; 32]],
+    ) {
         let mut sums = [_mm256_setzero_ps(); VECTORS];
-        for (row, weight) in (first..).zip(&self.scaled[y * self.taps..][..count]) {
+        for (line, weight) in lines.chunks(stride).zip(weights) {
+            let values: &[F32x8; VECTORS] = line.first_chunk().expect("lines have whole blocks");
             let weight = _mm256_set1_ps(*weight);
-            for (sum, values) in sums.iter_mut().zip(ring.at::<VECTORS>(row, vector)) {
+            for (sum, values) in sums.iter_mut().zip(values) {
                 *sum = _mm256_fmadd_ps(load_f32(values), weight, *sum);
             }
         }
@@ -130,21 +121,20 @@ impl Down {
             for (number, (off, to)) in sums.iter().zip(outputs).enumerate() {
                 let open = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(*off, sure));
                 if open != 0 {
-                    self.settle(y, ring, vector + number, open, to);
+                    self.settle(y, &lines[number..], stride, open, to);
                 }
             }
         }
     }
 
-    /// Computes again the outputs of a vector that `open` has bits for.
+    /// Computes again the outputs of the first vector of `lines` that `open` has bits for.
     #[cold]
     #[inline(never)]
-    fn settle(&self, y: usize, ring: Ring<'_>, vector: usize, open: i32, to: &mut [u8; 8]) {
-        let Row { first, count } = self.rows[y];
-        let weights = &self.exact[y * self.taps..][..count];
+    fn settle(&self, y: usize, lines: &[F32x8], stride: usize, open: i32, to: &mut [u8; 8]) {
         for (x, to) in to.iter_mut().enumerate().filter(|(x, _)| open >> x & 1 != 0) {
-            let value = |row: usize| ring.at::<1>(row, vector)[0].0[x] as i32;
-            let exact: i32 = (first..).zip(weights).map(|(row, weight)| weight * value(row)).sum();
+            let weights = &self.exact[self.weights(y)];
+            let products = weights.iter().zip(lines.chunks(stride)).map(|(weight, line)| weight * line[0].0[x] as i32);
+            let exact: i32 = products.sum();
             *to = ((exact + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, 255) as u8;
         }
     }

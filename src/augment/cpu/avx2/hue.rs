@@ -17,13 +17,13 @@ impl Block {
     /// Adds `shift` to the hue byte.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn turn_hue(&mut self, shift: u8) {
-        self.to_hsv(shift);
-        self.to_rgb();
+        self.make_hsv(shift);
+        self.make_rgb();
     }
 
     /// R, G, B become V, S and twice the turned hue byte.
     #[target_feature(enable = "avx2,fma")]
-    fn to_hsv(&mut self, shift: u8) {
+    fn make_hsv(&mut self, shift: u8) {
         let of = |value: i16| _mm256_set1_epi16(value);
         let [red, green, blue] = &mut self.planes;
         for ((red, green), blue) in red[..self.used].iter_mut().zip(green).zip(blue) {
@@ -55,7 +55,7 @@ impl Block {
 
     /// V, S and twice H become R, G, B.
     #[target_feature(enable = "avx2,fma")]
-    fn to_rgb(&mut self) {
+    fn make_rgb(&mut self) {
         let of = |value: i16| _mm256_set1_epi16(value);
         let [red, green, blue] = &mut self.planes;
         for ((red, green), blue) in red[..self.used].iter_mut().zip(green).zip(blue) {

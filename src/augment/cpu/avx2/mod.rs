@@ -2,7 +2,7 @@
 //!
 //! - `axis`: resample weights. `across`, `down`: the two passes. `resample`: how they interlock.
 //! - `colour`: which operations act in which pass over the view. `blend`, `hue`: the operations on a block. `blur`: Gaussian.
-//! - `unit`: levels to f32.
+//! - `turn`: quarter turns. `unit`: levels to f32.
 //! - `lanes`: loads and stores, which hold most of the unsafe code.
 //!
 //! Closures with vector code stay out of the standard library's adaptors (`map`, `from_fn`), which cannot inline them.
@@ -18,6 +18,7 @@ mod down;
 mod hue;
 mod lanes;
 mod resample;
+mod turn;
 mod unit;
 
 use super::{ViewPlan, ViewSpec, blurred, spread_gray, thirds};
@@ -47,6 +48,11 @@ pub(super) struct Stages {
 impl Stages {
     pub(super) fn new(cpu: Avx2, spec: ViewSpec) -> Self {
         Self { cpu, resizer: Resizer::new(spec), blur: Blur::new(spec.size as usize) }
+    }
+
+    /// What the CPU has.
+    pub(super) fn cpu(&self) -> Avx2 {
+        self.cpu
     }
 
     /// Renders `plan` of `crop` up to the blur into `out`.

@@ -1,9 +1,9 @@
-//! Both passes, plane by plane: input rows are widened two at a time, when an output row needs them, into a ring that stays in the
-//! first-level cache.
+//! Both passes, plane by plane: input rows are widened two at a time, when an output row needs them, into a window of lines that
+//! stays in the first-level cache.
 
 use super::across::Across;
 use super::axis::Axis;
-use super::down::{Down, Ring, Row};
+use super::down::{Down, Row};
 use super::lanes::F32x8;
 use crate::augment::ViewSpec;
 use crate::image::PlanesRef;
@@ -14,19 +14,19 @@ pub(super) struct Resizer {
     axis: Axis,
     columns: Tables<Across>,
     rows: Tables<Down>,
-    ring: Vec<F32x8>,
+    window: Window,
 }
 
 impl Resizer {
     pub(super) fn new(spec: ViewSpec) -> Self {
         let (columns, rows) = (Tables::new(spec), Tables::new(spec));
-        Self { spec, axis: Axis::default(), columns, rows, ring: Vec::new() }
+        Self { spec, axis: Axis::default(), columns, rows, window: Window::default() }
     }
 
     /// Resizes `crop`, mirrored or not, into the planes of `out`, of which a gray crop fills only the first.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn resize(&mut self, crop: PlanesRef<'_>, mirror: bool, out: &mut [u8]) {
-        let Self { spec, axis, columns, rows, ring } = self;
+        let Self { spec, axis, columns, rows, window } = self;
         let (side, size) = (spec.size as usize, crop.size());
         let columns = columns.get((size.width, mirror), |table| {
             axis.prepare(size.width, spec.size, spec.filter, mirror);
@@ -36,52 +36,79 @@ impl Resizer {
             axis.prepare(size.height, spec.size, spec.filter, false);
             table.pack(axis, side);
         });
+        window.prepare(side, rows.most_taps());
         let channels = if crop.is_gray() { 1 } else { 3 };
         for (channel, out) in out.chunks_exact_mut(side * side).take(channels).enumerate() {
-            resize_plane(columns, rows, crop, channel, ring, side, out);
+            resize_plane(columns, rows, crop, channel, window, out);
         }
     }
 }
 
+/// Widened rows of one plane.
+#[derive(Default)]
+struct Window {
+    lines: Vec<F32x8>,
+    /// Vectors of a line, whole blocks of four.
+    stride: usize,
+    /// Lines that there is room for.
+    room: usize,
+    /// Output row, where the view's side is no multiple of a block.
+    padded: Vec<[u8; 32]>,
+}
+
+/// Size of a window that need not move often and leaves room in the cache.
+const WINDOW_BYTES: usize = 16 << 10;
+
+impl Window {
+    /// For rows of `side` levels, `taps` of which must be there at a time.
+    fn prepare(&mut self, side: usize, taps: usize) {
+        self.stride = side.div_ceil(32) * 4;
+        // Rows come in twos, so one more than the taps may be there.
+        self.room = (WINDOW_BYTES / (self.stride * size_of::<F32x8>())).max(2 * (taps + 2));
+        if self.lines.len() < self.room * self.stride {
+            self.lines.resize(self.room * self.stride, F32x8::default());
+        }
+        self.padded.resize(side.div_ceil(32), [0; 32]);
+    }
+}
+
+/// Resizes one plane into `out`, `side * side` bytes.
 #[target_feature(enable = "avx2,fma")]
 fn resize_plane(
     columns: &Across,
     rows: &Down,
     crop: PlanesRef<'_>,
     channel: usize,
-    ring: &mut Vec<F32x8>,
-    side: usize,
+    window: &mut Window,
     out: &mut [u8],
 ) {
-    let stride = side.div_ceil(32) * 4;
-    // Rows come in twos, so one more than the taps may be there.
-    let slots = (rows.most_taps() + 1).next_power_of_two();
-    if ring.len() < slots * stride {
-        ring.resize(slots * stride, F32x8::default());
-    }
-    let last = crop.size().height as usize - 1;
-    let mut ready = 0;
+    let Window { lines, stride, room, padded } = window;
+    let (side, stride) = (rows.rows().len(), *stride);
+    let last = crop.size().height - 1;
+    // Lines hold the input rows `base..ready`.
+    let (mut base, mut ready) = (0, 0);
     for (y, (&Row { first, count }, to)) in rows.rows().iter().zip(out.chunks_exact_mut(side)).enumerate() {
-        ready = ready.max(first);
+        if first >= ready {
+            (base, ready) = (first, first);
+        }
         while ready < first + count {
-            let one = crop.padded_row(channel, ready as u32);
-            let two = crop.padded_row(channel, (ready + 1).min(last) as u32);
-            let [slot_one, slot_two] = two_slots(ring, stride, ready & (slots - 1), (ready + 1) & (slots - 1));
-            columns.widen([one, two], [slot_one, slot_two]);
+            if ready + 2 - base > *room {
+                lines.copy_within((first - base) * stride..(ready - base) * stride, 0);
+                base = first;
+            }
+            let (one, two) = lines[(ready - base) * stride..][..2 * stride].split_at_mut(stride);
+            let row = |y: usize| crop.padded_row(channel, (y as u32).min(last));
+            columns.widen([row(ready), row(ready + 1)], [one, two]);
             ready += 2;
         }
-        rows.stack(y, Ring { data: ring, stride, mask: slots - 1 }, to);
-    }
-}
-
-/// Slots `one` and `two`, which differ, of `stride` vectors each.
-fn two_slots(ring: &mut [F32x8], stride: usize, one: usize, two: usize) -> [&mut [F32x8]; 2] {
-    if one < two {
-        let (before, from_two) = ring.split_at_mut(two * stride);
-        [&mut before[one * stride..][..stride], &mut from_two[..stride]]
-    } else {
-        let (before, from_one) = ring.split_at_mut(one * stride);
-        [&mut from_one[..stride], &mut before[two * stride..][..stride]]
+        let lines = &lines[(first - base) * stride..(ready - base) * stride];
+        match to.as_chunks_mut() {
+            (to, []) => rows.stack(y, lines, stride, to),
+            _ => {
+                rows.stack(y, lines, stride, padded);
+                to.copy_from_slice(&padded.as_flattened()[..side]);
+            }
+        }
     }
 }
 
