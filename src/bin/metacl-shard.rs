@@ -2,6 +2,8 @@
 //!
 //! One file a subcommand under `shard/`; this one only starts them.
 
+#[path = "common/memory.rs"]
+mod memory;
 #[path = "shard/mod.rs"]
 mod shard;
 

@@ -96,6 +96,7 @@ impl FormatArg {
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+    crate::memory::keep_freed_memory();
     refuse_nested(args, None)?;
     let options =
         ingest::Options { format: args.format.format(), labels: args.labels.clone(), synsets: args.synsets.clone() };
