@@ -12,6 +12,10 @@ use image_support::{Dice, photo_like};
 use metacl::augment::cpu::Renderer;
 use metacl::augment::want::shared_region;
 use metacl::augment::{ViewKey, ViewPlan, ViewPolicy, ViewSpec, draw_view, recipe};
+#[cfg(feature = "turbo")]
+use metacl::coef;
+#[cfg(feature = "turbo")]
+use metacl::decode;
 use metacl::decode::{Decoder, Limits, Want};
 use metacl::image::Size;
 use metacl::rng::{Purpose, Stream};
@@ -90,6 +94,8 @@ fn photos() {
         #[cfg(feature = "turbo")]
         {
             let bytes = jpeg_support::encode(&pixels, size, jpeg_support::PLAIN);
+            let coefficients = decode::jpeg_coefficients(&bytes, Limits::default(), None).unwrap();
+            cases.push(case(number, Codec::Coef, coef::encode(&coefficients).unwrap(), size, &policy, spec));
             cases.push(case(number, Codec::Jpeg, bytes, size, &policy, spec));
         }
         cases.push(case(number, Codec::Raw, pixels, size, &policy, spec));
