@@ -61,7 +61,7 @@ fn case(number: usize, codec: Codec, bytes: Vec<u8>, size: Size, policy: &ViewPo
 fn run(decoder: &mut Decoder, renderer: &mut Renderer, cases: &[Case], out: &mut [u8]) {
     for Case { codec, bytes, size, plans } in cases {
         let region = shared_region(plans, *size, false).unwrap();
-        let region = decoder.decode(*codec, bytes, *size, Want { region }).unwrap();
+        let region = decoder.decode(*codec, bytes, *size, Want { region, verify: true }).unwrap();
         for plan in plans {
             renderer.render(region, *size, plan, out).unwrap();
         }
