@@ -29,8 +29,9 @@ const NAMED: usize = 20;
 ///               train-000.tar, val-000.tar, test-000.tar, otherwise train
 ///   cifar       CIFAR-10 or CIFAR-100, binary or Python version, as folder, .tar or .tar.gz
 ///
-/// Images are stored in the order of their sorted paths (CIFAR: file order), JPEGs as --store says, all else as it is. Each is
-/// decoded once to find damage. JPEGs that cannot become coefficients (CMYK, 12 bits, 4:4:0, 4:1:1) stay files, and are counted.
+/// Images are stored in the order of their sorted paths (CIFAR: file order), as --store says; pixels stay pixels, PNG files stay files
+/// unless --store raw. Each is decoded once to find damage. JPEGs that cannot become coefficients (CMYK, 12 bits, 4:4:0, 4:1:1) stay
+/// files, and are counted by kind.
 /// Files that cannot be taken are listed at the end and in DST/SPLIT/rejected.tsv (exit code 3). Nothing is overwritten; a split
 /// appears under its name only when all are whole.
 ///
