@@ -32,9 +32,9 @@ fn mutated_records_do_no_harm() {
     assert!(refused > expanded / 4 && refused < expanded, "{refused} of {expanded} refused");
 }
 
-/// `METACL_MUTATIONS` for long runs, for instance under AddressSanitizer.
+/// `METACL_MUTATIONS`, set when this is compiled, for long runs, for instance under AddressSanitizer.
 fn mutations() -> usize {
-    std::env::var("METACL_MUTATIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(5000)
+    option_env!("METACL_MUTATIONS").and_then(|count| count.parse().ok()).unwrap_or(5000)
 }
 
 fn mutated(good: &[u8], numbers: &mut Numbers) -> Vec<u8> {
