@@ -44,6 +44,7 @@ impl JpegLibrary {
         region: Rect,
         scratch: &mut Scratch,
     ) -> Result<Decoded, DecodeError> {
+        debug_assert!(region.fits(size), "{region:?} of {size}");
         match self {
             #[cfg(feature = "turbo")]
             JpegLibrary::Turbo => turbo::decode(bytes, size, region, scratch),

@@ -71,6 +71,13 @@ impl Block {
         }
     }
 
+    /// Blends all values with black.
+    #[target_feature(enable = "avx2")]
+    pub(super) fn scale(&mut self, factor: f32) {
+        let factor = factor_vector(factor);
+        self.each(|[r, g, b]| [scaled(floats(r), factor), scaled(floats(g), factor), scaled(floats(b), factor)]);
+    }
+
     /// Blends all values with `base`.
     #[target_feature(enable = "avx2")]
     pub(super) fn blend(&mut self, base: u8, factor: f32) {
@@ -142,6 +149,15 @@ fn blended(base: [__m256; 2], value: [__m256; 2], factor: __m256) -> __m256i {
         _mm256_cvttps_epi32(_mm256_add_ps(base, _mm256_mul_ps(factor, _mm256_sub_ps(value, base))))
     };
     let (low, high) = (blend(base[0], value[0]), blend(base[1], value[1]));
+    _mm256_min_epu16(_mm256_packus_epi32(low, high), _mm256_set1_epi16(255))
+}
+
+/// `factor value`, truncated and clamped.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn scaled(value: [__m256; 2], factor: __m256) -> __m256i {
+    let low = _mm256_cvttps_epi32(_mm256_mul_ps(factor, value[0]));
+    let high = _mm256_cvttps_epi32(_mm256_mul_ps(factor, value[1]));
     _mm256_min_epu16(_mm256_packus_epi32(low, high), _mm256_set1_epi16(255))
 }
 

@@ -7,6 +7,7 @@ use crate::augment::{ColourOp, ViewPlan};
 /// One operation with its parameters.
 #[derive(Clone, Copy)]
 enum Step {
+    Scale { factor: f32 },
     Blend { base: u8, factor: f32 },
     Saturate { factor: f32 },
     Hue { shift: u8 },
@@ -37,7 +38,7 @@ impl Avx2 {
         for op in plan.colour_ops() {
             let factor = plan.factor(op);
             match op {
-                ColourOp::Brightness => steps.add(Step::Blend { base: 0, factor }),
+                ColourOp::Brightness => steps.add(Step::Scale { factor }),
                 ColourOp::Saturation => steps.add(Step::Saturate { factor }),
                 ColourOp::Hue => steps.add(Step::Hue { shift: (255.0 * f64::from(factor)) as i32 as u8 }),
                 ColourOp::Contrast => {
@@ -71,6 +72,7 @@ fn pass(steps: &[Step], sum: bool, [red, green, blue]: &mut [&mut [u8]; 3]) -> u
         block.load([red, green, blue]);
         for step in steps {
             match *step {
+                Step::Scale { factor } => block.scale(factor),
                 Step::Blend { base, factor } => block.blend(base, factor),
                 Step::Saturate { factor } => block.saturate(factor),
                 Step::Hue { shift } => block.turn_hue(shift),

@@ -1,12 +1,13 @@
 //! Both passes, plane by plane: input rows are widened two at a time, when an output row needs them, into a window of lines that
 //! stays in the first-level cache.
 
+use super::super::place;
 use super::across::Across;
 use super::axis::Axis;
 use super::down::{Down, Row};
 use super::lanes::F32x8;
 use crate::augment::ViewSpec;
-use crate::image::PlanesRef;
+use crate::image::{PlanesRef, Size};
 
 /// Tables and rows of a renderer's views.
 pub(super) struct Resizer {
@@ -28,6 +29,9 @@ impl Resizer {
     pub(super) fn resize(&mut self, crop: PlanesRef<'_>, mirror: bool, out: &mut [u8]) {
         let Self { spec, axis, columns, rows, window } = self;
         let (side, size) = (spec.size as usize, crop.size());
+        if size == Size::new(spec.size, spec.size) {
+            return copy(crop, mirror, out);
+        }
         let columns = columns.get((size.width, mirror), |table| {
             axis.prepare(size.width, spec.size, spec.filter, mirror);
             table.pack(axis);
@@ -40,6 +44,20 @@ impl Resizer {
         let channels = if crop.is_gray() { 1 } else { 3 };
         for (channel, out) in out.chunks_exact_mut(side * side).take(channels).enumerate() {
             resize_plane(columns, rows, crop, channel, window, out);
+        }
+    }
+}
+
+/// What resizing to the same size is.
+fn copy(crop: PlanesRef<'_>, mirror: bool, out: &mut [u8]) {
+    let side = crop.size().width as usize;
+    let channels = if crop.is_gray() { 1 } else { 3 };
+    for (channel, out) in out.chunks_exact_mut(side * side).take(channels).enumerate() {
+        for (y, to) in (0..).zip(out.chunks_exact_mut(side)) {
+            to.copy_from_slice(crop.row(channel, y));
+        }
+        if mirror {
+            place::mirror(out, side);
         }
     }
 }
