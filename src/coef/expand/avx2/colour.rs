@@ -12,26 +12,23 @@ const STEP: usize = 32;
 pub(super) fn full_row(samples: [&[u8]; 3], mut out: [&mut [u8]; 3], width: usize) {
     let whole = width.next_multiple_of(STEP);
     let samples = samples.map(|row| &row[..whole]);
-    let out = out.each_mut().map(|row| &mut row[..whole]);
+    let mut out = out.each_mut().map(|row| &mut row[..whole]);
     for x in (0..whole).step_by(STEP) {
-        // SAFETY: x + 32 <= whole, the length of each slice.
-        let [luma, blue, red] = samples.map(|row| unsafe { _mm256_loadu_si256(row.as_ptr().add(x).cast()) });
+        let (luma, blue, red) = (load(samples[0], x), load(samples[1], x), load(samples[2], x));
         let zero = _mm256_setzero_si256();
-        let centre = |chroma| _mm256_sub_epi16(chroma, _mm256_set1_epi16(128));
         let low = rgb(
             _mm256_unpacklo_epi8(luma, zero),
-            centre(_mm256_unpacklo_epi8(blue, zero)),
-            centre(_mm256_unpacklo_epi8(red, zero)),
+            centred(_mm256_unpacklo_epi8(blue, zero)),
+            centred(_mm256_unpacklo_epi8(red, zero)),
         );
         let high = rgb(
             _mm256_unpackhi_epi8(luma, zero),
-            centre(_mm256_unpackhi_epi8(blue, zero)),
-            centre(_mm256_unpackhi_epi8(red, zero)),
+            centred(_mm256_unpackhi_epi8(blue, zero)),
+            centred(_mm256_unpackhi_epi8(red, zero)),
         );
         for channel in 0..3 {
             let pixels = _mm256_packus_epi16(low[channel], high[channel]);
-            // SAFETY: x + 32 <= whole, the length of the slice.
-            unsafe { _mm256_storeu_si256(out[channel].as_mut_ptr().add(x).cast(), pixels) };
+            store(out[channel], x, pixels);
         }
     }
 }
@@ -64,15 +61,12 @@ pub(super) fn half_row(row: &HalfRow<'_>, out: [&mut [u8]; 3], sums: &mut Sums) 
 fn mix(near: &[u8], far: Option<&[u8]>, samples: usize, sums: &mut [u16]) {
     let whole = samples.next_multiple_of(16);
     let (near, far, sums) = (&near[..whole], far.map(|far| &far[..whole]), &mut sums[1..1 + whole]);
-    // SAFETY: at + 16 <= whole, the length of the slices it is called with.
-    let load = |row: &[u8], at: usize| unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(row.as_ptr().add(at).cast())) };
     for at in (0..whole).step_by(16) {
-        let mut sum = load(near, at);
+        let mut sum = load_sixteen(near, at);
         if let Some(far) = far {
-            sum = _mm256_add_epi16(_mm256_add_epi16(sum, _mm256_add_epi16(sum, sum)), load(far, at));
+            sum = _mm256_add_epi16(_mm256_add_epi16(sum, _mm256_add_epi16(sum, sum)), load_sixteen(far, at));
         }
-        // SAFETY: at + 16 <= whole, the length of the slice.
-        unsafe { _mm256_storeu_si256(sums.as_mut_ptr().add(at).cast(), sum) };
+        store_sums(sums, at, sum);
     }
 }
 
@@ -87,39 +81,43 @@ fn pairs<const SHIFT: i32, const E: i16, const O: i16, const ODD: bool>(
 ) {
     let whole = row.width.next_multiple_of(STEP);
     let luma = &row.luma[..whole];
-    let out = out.each_mut().map(|row| &mut row[..whole]);
+    let mut out = out.each_mut().map(|row| &mut row[..whole]);
     let first = row.lead / 2;
-    // Loads of 16 sums begin at first + x / 2 + 2 at most.
-    assert!(sums.0.iter().all(|sums| sums.len() >= first + whole / 2 + 2));
     let (even, odd) = (_mm256_set1_epi16(E - (128 << SHIFT)), _mm256_set1_epi16(O - (128 << SHIFT)));
     let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));
     for x in (0..whole).step_by(STEP) {
-        // SAFETY: at + 16 <= the length of the sums, by the assertion above.
-        let load = |of: usize, at: usize| unsafe { _mm256_loadu_si256(sums.0[of].as_ptr().add(at).cast()) };
-        let chroma = [0, 1].map(|of| {
-            let at = first + x / 2;
-            let tripled = |sum| _mm256_add_epi16(sum, _mm256_add_epi16(sum, sum));
-            let value = |own, other, round| {
-                _mm256_srai_epi16::<SHIFT>(_mm256_add_epi16(_mm256_add_epi16(tripled(own), other), round))
-            };
-            let own = load(of, at + 1);
-            if ODD {
-                let next = load(of, at + 2);
-                [value(own, next, odd), value(next, own, even)]
-            } else {
-                [value(own, load(of, at), even), value(own, load(of, at + 2), odd)]
-            }
-        });
-        // SAFETY: x + 32 <= whole, the length of the slice.
-        let luma = unsafe { _mm256_loadu_si256(luma.as_ptr().add(x).cast()) };
-        let before = rgb(_mm256_and_si256(luma, _mm256_set1_epi16(255)), chroma[0][0], chroma[1][0]);
-        let behind = rgb(_mm256_srli_epi16::<8>(luma), chroma[0][1], chroma[1][1]);
+        let at = first + x / 2;
+        let (blue, red) =
+            (two_pixels::<SHIFT, ODD>(&sums.0[0], at, even, odd), two_pixels::<SHIFT, ODD>(&sums.0[1], at, even, odd));
+        let luma = load(luma, x);
+        let before = rgb(_mm256_and_si256(luma, _mm256_set1_epi16(255)), blue[0], red[0]);
+        let behind = rgb(_mm256_srli_epi16::<8>(luma), blue[1], red[1]);
         for channel in 0..3 {
             let pixels = _mm256_shuffle_epi8(_mm256_packus_epi16(before[channel], behind[channel]), order);
-            // SAFETY: x + 32 <= whole, the length of the slice.
-            unsafe { _mm256_storeu_si256(out[channel].as_mut_ptr().add(x).cast(), pixels) };
+            store(out[channel], x, pixels);
         }
     }
+}
+
+/// Chroma of the pixel pairs of 16 samples, less 128: of their first pixels, of their second.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn two_pixels<const SHIFT: i32, const ODD: bool>(sums: &[u16], at: usize, even: __m256i, odd: __m256i) -> [__m256i; 2] {
+    let own = load_sums(sums, at + 1);
+    let right = load_sums(sums, at + 2);
+    if ODD {
+        [weighted::<SHIFT>(own, right, odd), weighted::<SHIFT>(right, own, even)]
+    } else {
+        [weighted::<SHIFT>(own, load_sums(sums, at), even), weighted::<SHIFT>(own, right, odd)]
+    }
+}
+
+/// (3 own + other + rounding) >> `SHIFT`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn weighted<const SHIFT: i32>(own: __m256i, other: __m256i, rounding: __m256i) -> __m256i {
+    let triple = _mm256_add_epi16(own, _mm256_add_epi16(own, own));
+    _mm256_srai_epi16::<SHIFT>(_mm256_add_epi16(_mm256_add_epi16(triple, other), rounding))
 }
 
 /// R, G, B of 16 pixels, 16 bits each, before clamping; `blue` and `red` are Cb and Cr less 128.
@@ -134,9 +132,58 @@ fn rgb(luma: __m256i, blue: __m256i, red: __m256i) -> [__m256i; 3] {
     // 0.344136 in 16 bits, and 1 - 0.714136.
     let weights = _mm256_set1_epi32(18734 << 16 | i32::from(-22554i16 as u16));
     let half = _mm256_set1_epi32(1 << 15);
-    let sum = |pairs| _mm256_srai_epi32::<16>(_mm256_add_epi32(_mm256_madd_epi16(pairs, weights), half));
-    let mixed = _mm256_packs_epi32(sum(_mm256_unpacklo_epi16(blue, red)), sum(_mm256_unpackhi_epi16(blue, red)));
+    let low = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpacklo_epi16(blue, red), weights), half);
+    let high = _mm256_add_epi32(_mm256_madd_epi16(_mm256_unpackhi_epi16(blue, red), weights), half);
+    let mixed = _mm256_packs_epi32(_mm256_srai_epi32::<16>(low), _mm256_srai_epi32::<16>(high));
     [r, _mm256_add_epi16(_mm256_sub_epi16(mixed, red), luma), b]
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn centred(chroma: __m256i) -> __m256i {
+    _mm256_sub_epi16(chroma, _mm256_set1_epi16(128))
+}
+
+/// 32 samples from `at` on.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load(row: &[u8], at: usize) -> __m256i {
+    let bytes = &row[at..at + 32];
+    // SAFETY: 32 bytes.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store(row: &mut [u8], at: usize, samples: __m256i) {
+    let bytes = &mut row[at..at + 32];
+    // SAFETY: 32 bytes.
+    unsafe { _mm256_storeu_si256(bytes.as_mut_ptr().cast(), samples) }
+}
+
+/// 16 samples from `at` on, as 16 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_sixteen(row: &[u8], at: usize) -> __m256i {
+    let bytes = &row[at..at + 16];
+    // SAFETY: 16 bytes.
+    _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn load_sums(sums: &[u16], at: usize) -> __m256i {
+    let values = &sums[at..at + 16];
+    // SAFETY: 16 values of 2 bytes.
+    unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn store_sums(sums: &mut [u16], at: usize, values: __m256i) {
+    let to = &mut sums[at..at + 16];
+    // SAFETY: 16 values of 2 bytes.
+    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), values) }
 }
 
 const RED: i16 = 13173;

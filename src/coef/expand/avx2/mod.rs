@@ -32,6 +32,11 @@ impl Kernels for Avx2 {
         unsafe { unpack::blocks(chunk, first, count, cursor, out) }
     }
 
+    fn skip(self, chunk: &Chunk<'_>, count: usize) -> Cursor {
+        // SAFETY: an `Avx2` exists only where the processor has AVX2 and POPCNT.
+        unsafe { unpack::skip(chunk, count) }
+    }
+
     fn transform(self, blocks: &[Block], presence: &[u8], table: &Table, out: &mut [u8], stride: usize) {
         assert!(presence.len() == blocks.len() && out.len() >= 7 * stride + 8 * blocks.len() + 8);
         // SAFETY: an `Avx2` exists only where the processor has AVX2; the length of `out` was compared above.

@@ -128,55 +128,54 @@ fn both(a: i16, b: i16) -> __m256i {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn pass<const SHIFT: i32, const UPPER: bool, const HALF: bool>(x: &[__m256i; 8]) -> [__m256i; 8] {
-    let zero = _mm256_setzero_si256();
-    let (sum, difference, z3, z4) = if UPPER {
-        (x[0], x[0], x[3], x[1])
-    } else {
-        let sums = (_mm256_add_epi16(x[3], x[7]), _mm256_add_epi16(x[1], x[5]));
-        (_mm256_add_epi16(x[0], x[4]), _mm256_sub_epi16(x[0], x[4]), sums.0, sums.1)
-    };
-    let low = lanes::<SHIFT>(
-        [
-            _mm256_unpacklo_epi16(zero, sum),
-            if UPPER { zero } else { _mm256_unpacklo_epi16(zero, difference) },
-            _mm256_unpacklo_epi16(x[2], x[6]),
-            _mm256_unpacklo_epi16(z3, z4),
-            _mm256_unpacklo_epi16(x[7], x[1]),
-            _mm256_unpacklo_epi16(x[5], x[3]),
-        ],
-        UPPER,
-    );
-    let high = if HALF {
-        [zero; 8]
-    } else {
-        lanes::<SHIFT>(
-            [
-                _mm256_unpackhi_epi16(zero, sum),
-                if UPPER { zero } else { _mm256_unpackhi_epi16(zero, difference) },
-                _mm256_unpackhi_epi16(x[2], x[6]),
-                _mm256_unpackhi_epi16(z3, z4),
-                _mm256_unpackhi_epi16(x[7], x[1]),
-                _mm256_unpackhi_epi16(x[5], x[3]),
-            ],
-            UPPER,
-        )
-    };
-    let mut out = [zero; 8];
-    for (out, (low, high)) in out.iter_mut().zip(low.into_iter().zip(high)) {
-        *out = _mm256_packs_epi32(low, high);
+    let mut out = [_mm256_setzero_si256(); 8];
+    if UPPER {
+        let low = lanes_of_four::<SHIFT>(_mm256_unpacklo_epi16(x[0], x[2]), _mm256_unpacklo_epi16(x[1], x[3]));
+        let mut high = out;
+        if !HALF {
+            high = lanes_of_four::<SHIFT>(_mm256_unpackhi_epi16(x[0], x[2]), _mm256_unpackhi_epi16(x[1], x[3]));
+        }
+        for index in 0..8 {
+            out[index] = _mm256_packs_epi32(low[index], high[index]);
+        }
+        return out;
+    }
+    let rounding = _mm256_set1_epi16(1 << 10);
+    let (sum, difference) = (_mm256_add_epi16(x[0], x[4]), _mm256_sub_epi16(x[0], x[4]));
+    let (z3, z4) = (_mm256_add_epi16(x[3], x[7]), _mm256_add_epi16(x[1], x[5]));
+    let low = lanes::<SHIFT>([
+        _mm256_unpacklo_epi16(rounding, sum),
+        _mm256_unpacklo_epi16(rounding, difference),
+        _mm256_unpacklo_epi16(x[2], x[6]),
+        _mm256_unpacklo_epi16(z3, z4),
+        _mm256_unpacklo_epi16(x[7], x[1]),
+        _mm256_unpacklo_epi16(x[5], x[3]),
+    ]);
+    let mut high = out;
+    if !HALF {
+        high = lanes::<SHIFT>([
+            _mm256_unpackhi_epi16(rounding, sum),
+            _mm256_unpackhi_epi16(rounding, difference),
+            _mm256_unpackhi_epi16(x[2], x[6]),
+            _mm256_unpackhi_epi16(z3, z4),
+            _mm256_unpackhi_epi16(x[7], x[1]),
+            _mm256_unpackhi_epi16(x[5], x[3]),
+        ]);
+    }
+    for index in 0..8 {
+        out[index] = _mm256_packs_epi32(low[index], high[index]);
     }
     out
 }
 
-/// [`pass`] in 32 bits: `[0 | in0 + in4, 0 | in0 - in4, in2 | in6, z3 | z4, in7 | in1, in5 | in3]` as pairs of 16 bits.
+/// [`pass`] in 32 bits: `[2^10 | in0 + in4, 2^10 | in0 - in4, in2 | in6, z3 | z4, in7 | in1, in5 | in3]` as pairs of 16 bits.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn lanes<const SHIFT: i32>(pairs: [__m256i; 6], same: bool) -> [__m256i; 8] {
+fn lanes<const SHIFT: i32>(pairs: [__m256i; 6]) -> [__m256i; 8] {
     let [sum, difference, p26, p34, p71, p53] = pairs;
-    let rounding = _mm256_set1_epi32(1 << (SHIFT - 1));
-    // In the upper 16 bits and shifted by 3: times 2^13.
-    let tmp0 = _mm256_add_epi32(_mm256_srai_epi32::<3>(sum), rounding);
-    let tmp1 = if same { tmp0 } else { _mm256_add_epi32(_mm256_srai_epi32::<3>(difference), rounding) };
+    // 2^10 times this is one half after the shift.
+    let scale = both(1 << (SHIFT - 11), 1 << 13);
+    let (tmp0, tmp1) = (_mm256_madd_epi16(sum, scale), _mm256_madd_epi16(difference, scale));
     let tmp3 = _mm256_madd_epi16(p26, both(4433 + 6270, 4433));
     let tmp2 = _mm256_madd_epi16(p26, both(4433, 4433 - 15137));
     let even = [
@@ -193,7 +192,34 @@ fn lanes<const SHIFT: i32>(pairs: [__m256i; 6], same: bool) -> [__m256i; 8] {
         _mm256_add_epi32(_mm256_madd_epi16(p53, both(16819 - 20995, -20995)), z4),
         _mm256_add_epi32(_mm256_madd_epi16(p71, both(2446 - 7373, -7373)), z3),
     ];
-    let mut out = [rounding; 8];
+    butterfly::<SHIFT>(even, odd)
+}
+
+/// [`lanes`] where rows 4..8 are zero: `in0 | in2` and `in1 | in3`. The factors are sums of those of [`lanes`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn lanes_of_four<const SHIFT: i32>(p02: __m256i, p13: __m256i) -> [__m256i; 8] {
+    let rounding = _mm256_set1_epi32(1 << (SHIFT - 1));
+    let even = [
+        _mm256_add_epi32(_mm256_madd_epi16(p02, both(1 << 13, 4433 + 6270)), rounding),
+        _mm256_add_epi32(_mm256_madd_epi16(p02, both(1 << 13, 4433)), rounding),
+        _mm256_add_epi32(_mm256_madd_epi16(p02, both(1 << 13, -4433)), rounding),
+        _mm256_add_epi32(_mm256_madd_epi16(p02, both(1 << 13, -4433 - 6270)), rounding),
+    ];
+    let odd = [
+        _mm256_madd_epi16(p13, both(12299 - 7373 + 9633 - 3196, 9633)),
+        _mm256_madd_epi16(p13, both(9633, 25172 - 20995 + 9633 - 16069)),
+        _mm256_madd_epi16(p13, both(9633 - 3196, 9633 - 20995)),
+        _mm256_madd_epi16(p13, both(9633 - 7373, 9633 - 16069)),
+    ];
+    butterfly::<SHIFT>(even, odd)
+}
+
+/// Sums and differences, shifted.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn butterfly<const SHIFT: i32>(even: [__m256i; 4], odd: [__m256i; 4]) -> [__m256i; 8] {
+    let mut out = [_mm256_setzero_si256(); 8];
     for index in 0..4 {
         out[index] = _mm256_srai_epi32::<SHIFT>(_mm256_add_epi32(even[index], odd[index]));
         out[7 - index] = _mm256_srai_epi32::<SHIFT>(_mm256_sub_epi32(even[index], odd[index]));

@@ -8,7 +8,7 @@
 use std::arch::x86_64::*;
 
 use crate::coef::chunk::{Chunk, Cursor};
-use crate::coef::tile::{Block, CHUNK, CHUNK_BOUND, TILES};
+use crate::coef::tile::{Block, CHUNK, CHUNK_BOUND};
 
 /// Widest fields that two bytes hold wherever they begin.
 const WIDEST: usize = 9;
@@ -64,8 +64,8 @@ static SCATTER: [[u8; 16]; 256] = {
 };
 
 /// By presence: brings the masks (or widths) of the present tiles, which come without gaps, to their bytes.
-static SPREAD: [[u8; 8]; 256] = {
-    let mut table = [[0x80; 8]; 256];
+static SPREAD: [[u8; 16]; 256] = {
+    let mut table = [[0x80; 16]; 256];
     let mut presence = 0;
     while presence < 256 {
         let (mut tile, mut next) = (0, 0);
@@ -101,6 +101,25 @@ pub(super) fn blocks(
     Cursor { control: reader.control, value: reader.value }
 }
 
+/// Steps over the first `count` blocks of `chunk`, at most all.
+#[target_feature(enable = "avx2,popcnt")]
+pub(super) fn skip(chunk: &Chunk<'_>, count: usize) -> Cursor {
+    let bytes: &[u8; CHUNK_BOUND] = chunk.bytes().first_chunk().expect("chunks have as many bytes");
+    let start = chunk.start();
+    let mut reader = Reader { bytes, control: start.control, value: start.value };
+    // Set bits of half a byte.
+    let ones = _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    for present in &chunk.presence()[..count] {
+        let (masks, widths) = reader.masks_and_widths(*present);
+        let low = _mm_shuffle_epi8(ones, _mm_and_si128(masks, _mm_set1_epi8(15)));
+        let high = _mm_shuffle_epi8(ones, _mm_and_si128(_mm_srli_epi16::<4>(masks), _mm_set1_epi8(15)));
+        let products = _mm_maddubs_epi16(_mm_add_epi8(low, high), widths);
+        // Sums of two products are at most 240, a byte.
+        reader.value += _mm_cvtsi128_si64(_mm_sad_epu8(products, _mm_setzero_si128())) as usize;
+    }
+    Cursor { control: reader.control, value: reader.value }
+}
+
 /// A chunk being read; the places are those of a [`Cursor`].
 ///
 /// Places stay inside the chunk's bound whatever its bytes: a block takes at most 12 bytes of masks and widths and 960 value bits,
@@ -120,6 +139,20 @@ impl Reader<'_> {
         unsafe { _mm_loadu_si128(self.bytes.as_ptr().add(at).cast()) }
     }
 
+    /// The mask and the width of each tile, 0 where it is absent, in the low 8 bytes; the high ones are 0.
+    #[inline]
+    #[target_feature(enable = "avx2,popcnt")]
+    fn masks_and_widths(&mut self, presence: u8) -> (__m128i, __m128i) {
+        let tiles = presence.count_ones() as usize;
+        // SAFETY: a load of 16 bytes.
+        let spread = unsafe { _mm_loadu_si128(SPREAD[presence as usize].as_ptr().cast()) };
+        let packed = self.load(self.control + tiles);
+        let nibbles = _mm_and_si128(_mm_unpacklo_epi8(packed, _mm_srli_epi16::<4>(packed)), _mm_set1_epi8(15));
+        let masks = _mm_shuffle_epi8(self.load(self.control), spread);
+        self.control += tiles + tiles.div_ceil(2);
+        (masks, _mm_shuffle_epi8(nibbles, spread))
+    }
+
     #[inline]
     #[target_feature(enable = "avx2,popcnt")]
     fn block(&mut self, presence: u8, out: &mut Block) {
@@ -127,13 +160,8 @@ impl Reader<'_> {
             *out = Block::ZERO;
             return;
         }
-        let tiles = presence.count_ones() as usize;
-        let spread = _mm_cvtsi64_si128(i64::from_le_bytes(SPREAD[presence as usize]));
-        let masks = _mm_cvtsi128_si64(_mm_shuffle_epi8(self.load(self.control), spread)) as u64;
-        let packed = self.load(self.control + tiles);
-        let nibbles = _mm_and_si128(_mm_unpacklo_epi8(packed, _mm_srli_epi16::<4>(packed)), _mm_set1_epi8(15));
-        let widths = _mm_cvtsi128_si64(_mm_shuffle_epi8(nibbles, spread)) as u64;
-        self.control += tiles + tiles.div_ceil(2);
+        let (masks, widths) = self.masks_and_widths(presence);
+        let (masks, widths) = (_mm_cvtsi128_si64(masks) as u64, _mm_cvtsi128_si64(widths) as u64);
 
         // 10 + 6 and more have bit 4 set.
         if (widths + 0x0606_0606_0606_0606) & 0x1010_1010_1010_1010 != 0 {
@@ -141,27 +169,31 @@ impl Reader<'_> {
             return;
         }
         let zero = _mm_setzero_si128();
-        let (left0, left1) = (self.tile::<0>(masks, widths), self.tile::<1>(masks, widths));
+        let (left0, left1) =
+            (self.tile(masks >> (8 * 0), widths >> (8 * 0)), self.tile(masks >> (8 * 1), widths >> (8 * 1)));
         let (mut right0, mut right1) = (zero, zero);
         if presence & 0xfc != 0 {
-            (right0, right1) = (self.tile::<2>(masks, widths), self.tile::<3>(masks, widths));
+            (right0, right1) =
+                (self.tile(masks >> (8 * 2), widths >> (8 * 2)), self.tile(masks >> (8 * 3), widths >> (8 * 3)));
         }
         store_pair::<0>(left0, right0, out);
         store_pair::<1>(left1, right1, out);
         let (mut left2, mut left3, mut right2, mut right3) = (zero, zero, zero, zero);
         if presence & 0xf0 != 0 {
-            (left2, left3) = (self.tile::<4>(masks, widths), self.tile::<5>(masks, widths));
-            (right2, right3) = (self.tile::<6>(masks, widths), self.tile::<7>(masks, widths));
+            (left2, left3) =
+                (self.tile(masks >> (8 * 4), widths >> (8 * 4)), self.tile(masks >> (8 * 5), widths >> (8 * 5)));
+            (right2, right3) =
+                (self.tile(masks >> (8 * 6), widths >> (8 * 6)), self.tile(masks >> (8 * 7), widths >> (8 * 7)));
         }
         store_pair::<2>(left2, right2, out);
         store_pair::<3>(left3, right3, out);
     }
 
-    /// Tile `T`: 8 values of 16 bits.
+    /// The next tile, 8 values of 16 bits; its mask and its width are the low bytes of `masks` and `widths`.
     #[inline]
     #[target_feature(enable = "avx2,popcnt")]
-    fn tile<const T: usize>(&mut self, masks: u64, widths: u64) -> __m128i {
-        let (mask, width) = ((masks >> (8 * T) & 255) as usize, (widths >> (8 * T) & 15) as usize);
+    fn tile(&mut self, masks: u64, widths: u64) -> __m128i {
+        let (mask, width) = ((masks & 255) as usize, (widths & 15) as usize);
         let fields = &FIELDS[8 * width + self.value % 8];
         // SAFETY: three loads of 16-byte arrays.
         let (gather, left, down, scatter) = unsafe {
@@ -185,19 +217,34 @@ impl Reader<'_> {
     #[inline(never)]
     #[target_feature(enable = "avx2,popcnt")]
     fn wide(&mut self, masks: u64, widths: u64, out: &mut Block) {
-        *out = Block::ZERO;
-        for (tile, (pair, half)) in TILES.into_iter().enumerate() {
-            let (mask, width) = (masks >> (8 * tile) & 255, (widths >> (8 * tile) & 15) as u32);
-            for lane in (0..8).filter(|lane| mask >> lane & 1 == 1) {
-                let byte = self.value / 8;
-                let word = u32::from_le_bytes([self.bytes[byte], self.bytes[byte + 1], self.bytes[byte + 2], 0]);
-                let code = word >> (self.value % 8);
-                let stored = if width == 0 { 0 } else { (code << (32 - width)) as i32 >> (32 - width) };
-                let value = if stored < 0 { stored } else { stored + 1 };
-                out.0[(2 * pair + lane / 4) * 8 + 4 * half + lane % 4] = value as i16;
-                self.value += width as usize;
-            }
+        let mut tiles = [_mm_setzero_si128(); 8];
+        for (index, tile) in tiles.iter_mut().enumerate() {
+            let (masks, widths) = (masks >> (8 * index), widths >> (8 * index));
+            *tile =
+                if (widths & 15) as usize > WIDEST { self.wide_tile(masks, widths) } else { self.tile(masks, widths) };
         }
+        store_pair::<0>(tiles[0], tiles[2], out);
+        store_pair::<1>(tiles[1], tiles[3], out);
+        store_pair::<2>(tiles[4], tiles[6], out);
+        store_pair::<3>(tiles[5], tiles[7], out);
+    }
+
+    /// [`tile`](Self::tile) one value at a time.
+    #[inline]
+    #[target_feature(enable = "avx2,popcnt")]
+    fn wide_tile(&mut self, masks: u64, widths: u64) -> __m128i {
+        let (mut mask, width) = (masks as u8, (widths & 15) as u32);
+        let mut values = [0i16; 8];
+        while mask != 0 {
+            let byte = self.value / 8;
+            let word = u32::from_le_bytes([self.bytes[byte], self.bytes[byte + 1], self.bytes[byte + 2], 0]);
+            let stored = (word >> (self.value % 8) << (32 - width)) as i32 >> (32 - width);
+            values[mask.trailing_zeros() as usize] = (stored + i32::from(stored >= 0)) as i16;
+            self.value += width as usize;
+            mask &= mask - 1;
+        }
+        // SAFETY: 8 values of 2 bytes.
+        unsafe { _mm_loadu_si128(values.as_ptr().cast()) }
     }
 }
 
