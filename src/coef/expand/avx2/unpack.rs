@@ -165,7 +165,8 @@ impl Reader<'_> {
 
         // 10 + 6 and more have bit 4 set.
         if (widths + 0x0606_0606_0606_0606) & 0x1010_1010_1010_1010 != 0 {
-            self.wide(masks, widths, out);
+            // By value, so that the places stay in registers.
+            self.value = wide(self.bytes, self.value, masks, widths, out);
             return;
         }
         let zero = _mm_setzero_si128();
@@ -206,27 +207,12 @@ impl Reader<'_> {
         };
         let lanes = _mm_shuffle_epi8(self.load(self.value / 8), gather);
         self.value += mask.count_ones() as usize * width;
-        let stored = _mm_mulhi_epi16(_mm_mullo_epi16(lanes, left), down);
-        // What is stored of positive values is one less; 1 is subtracted as the -1 of a comparison.
-        let values = _mm_sub_epi16(stored, _mm_cmpgt_epi16(stored, _mm_set1_epi16(-1)));
+        let top = _mm_mullo_epi16(lanes, left);
+        let stored = _mm_mulhi_epi16(top, down);
+        // What is stored of positive values is one less; 1 is subtracted as the -1 of a comparison. (The sign is that of `top`;
+        // asked of `stored`, the compiler makes a chain of 32-bit operations of the comparison.)
+        let values = _mm_sub_epi16(stored, _mm_cmpgt_epi16(top, _mm_set1_epi16(-1)));
         _mm_shuffle_epi8(values, scatter)
-    }
-
-    /// A block with wider fields.
-    #[cold]
-    #[inline(never)]
-    #[target_feature(enable = "avx2,popcnt")]
-    fn wide(&mut self, masks: u64, widths: u64, out: &mut Block) {
-        let mut tiles = [_mm_setzero_si128(); 8];
-        for (index, tile) in tiles.iter_mut().enumerate() {
-            let (masks, widths) = (masks >> (8 * index), widths >> (8 * index));
-            *tile =
-                if (widths & 15) as usize > WIDEST { self.wide_tile(masks, widths) } else { self.tile(masks, widths) };
-        }
-        store_pair::<0>(tiles[0], tiles[2], out);
-        store_pair::<1>(tiles[1], tiles[3], out);
-        store_pair::<2>(tiles[4], tiles[6], out);
-        store_pair::<3>(tiles[5], tiles[7], out);
     }
 
     /// [`tile`](Self::tile) one value at a time.
@@ -246,6 +232,25 @@ impl Reader<'_> {
         // SAFETY: 8 values of 2 bytes.
         unsafe { _mm_loadu_si128(values.as_ptr().cast()) }
     }
+}
+
+/// A block with wider fields, its values from bit `value` on; returns where they end.
+#[cold]
+#[inline(never)]
+#[target_feature(enable = "avx2,popcnt")]
+fn wide(bytes: &[u8; CHUNK_BOUND], value: usize, masks: u64, widths: u64, out: &mut Block) -> usize {
+    let mut reader = Reader { bytes, control: 0, value };
+    let mut tiles = [_mm_setzero_si128(); 8];
+    for (index, tile) in tiles.iter_mut().enumerate() {
+        let (masks, widths) = (masks >> (8 * index), widths >> (8 * index));
+        let wide = (widths & 15) as usize > WIDEST;
+        *tile = if wide { reader.wide_tile(masks, widths) } else { reader.tile(masks, widths) };
+    }
+    store_pair::<0>(tiles[0], tiles[2], out);
+    store_pair::<1>(tiles[1], tiles[3], out);
+    store_pair::<2>(tiles[4], tiles[6], out);
+    store_pair::<3>(tiles[5], tiles[7], out);
+    reader.value
 }
 
 /// Row pair `PAIR` of a block from the tiles of its left and its right half.
