@@ -42,7 +42,7 @@ impl<'a> Chunk<'a> {
     pub(super) fn dcs(&self, out: &mut [i16; CHUNK]) {
         let (least, width) = (u16_at(self.bytes, 0), self.dc_bits());
         for (block, dc) in out[..self.blocks].iter_mut().enumerate() {
-            *dc = least.wrapping_add(bits(&self.bytes[CHUNK_HEAD..], block * width, width)) as i16;
+            *dc = least.wrapping_add(bits(self.bytes, 8 * CHUNK_HEAD + block * width, width)) as i16;
         }
     }
 
@@ -68,9 +68,10 @@ impl<'a> Chunk<'a> {
         cursor.control == control && cursor.value.div_ceil(8).next_multiple_of(2) == self.length
     }
 
-    /// Steps over the blocks with these presence bytes.
-    pub(super) fn skip(&self, presence: &[u8], mut cursor: Cursor) -> Cursor {
-        for &present in presence {
+    /// The state behind the first `count` blocks.
+    pub(super) fn skip(&self, count: usize) -> Cursor {
+        let mut cursor = self.start();
+        for &present in &self.presence()[..count] {
             let tiles = present.count_ones() as usize;
             for tile in 0..tiles {
                 let mask = self.bytes[cursor.control + tile];
@@ -115,7 +116,8 @@ pub(super) struct Cursor {
 /// `width` bits (0..=16) from bit `at` on.
 fn bits(bytes: &[u8], at: usize, width: usize) -> u16 {
     let byte = at / 8;
-    let word = u32::from_le_bytes([bytes[byte], bytes[byte + 1], bytes[byte + 2], 0]);
+    let four = &bytes[byte..byte + 4];
+    let word = u32::from_le_bytes([four[0], four[1], four[2], four[3]]);
     (word >> (at % 8) & ((1 << width) - 1)) as u16
 }
 

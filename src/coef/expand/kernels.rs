@@ -6,6 +6,9 @@ use crate::coef::tile::{Block, CHUNK};
 
 /// The stages. Whoever implements them gives the bytes of `Scalar`, for any input.
 pub(super) trait Kernels: Copy {
+    /// The state of `chunk` behind its first `count` blocks.
+    fn skip(self, chunk: &Chunk<'_>, count: usize) -> Cursor;
+
     /// The next `count` blocks of `chunk` from `cursor`, the first of them being block `first`; their DCs are 0. Returns the state
     /// behind them.
     fn unpack(self, chunk: &Chunk<'_>, first: usize, count: usize, cursor: Cursor, out: &mut [Block; CHUNK]) -> Cursor;

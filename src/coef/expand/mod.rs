@@ -4,6 +4,8 @@
 //! - `strip`: MCU row by MCU row through the stages, so that samples stay in the nearest caches;
 //! - `kernels`: what the stages do; `scalar` is that as plain code, `avx2` the same bytes with vectors.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod kernels;
 pub(super) mod scalar;
 mod strip;
@@ -28,14 +30,20 @@ pub enum Path {
 
 /// Expands one record after another; its buffers grow to the largest and are kept.
 pub struct Expander {
-    path: Path,
+    /// The path, if it is this one.
+    #[cfg(target_arch = "x86_64")]
+    avx2: Option<avx2::Avx2>,
     scratch: Scratch,
 }
 
 impl Expander {
     /// An expander with empty buffers.
     pub fn new(path: Path) -> Self {
-        Self { path, scratch: Scratch::default() }
+        Self {
+            #[cfg(target_arch = "x86_64")]
+            avx2: if path == Path::Fastest { avx2::Avx2::detect() } else { None },
+            scratch: Scratch::default(),
+        }
     }
 
     /// Makes `out` the part `region` of the picture in `record`: `out` gets the region's size, and is gray where the record is.
@@ -67,9 +75,10 @@ impl Expander {
             out.reset(region.size());
         }
         let window = Window::new(&header, region);
-        match self.path {
-            Path::Scalar => self.scratch.expand(Scalar, &record, &window, verify, out),
-            Path::Fastest => self.scratch.expand(Scalar, &record, &window, verify, out),
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = self.avx2 {
+            return self.scratch.expand(avx2, &record, &window, verify, out);
         }
+        self.scratch.expand(Scalar, &record, &window, verify, out)
     }
 }

@@ -20,6 +20,10 @@ impl Kernels for Scalar {
         presence.iter().zip(out).fold(cursor, |cursor, (present, block)| chunk.block(*present, cursor, block))
     }
 
+    fn skip(self, chunk: &Chunk<'_>, count: usize) -> Cursor {
+        chunk.skip(count)
+    }
+
     fn transform(self, blocks: &[Block], _presence: &[u8], table: &Table, out: &mut [u8], stride: usize) {
         for (index, block) in blocks.iter().enumerate() {
             let samples = inverse_dct(block, table);

@@ -133,7 +133,7 @@ impl Scratch {
             let first = wanted.start.saturating_sub(index * CHUNK);
             let count = (wanted.end - index * CHUNK).min(chunk.blocks) - first;
             let presence = chunk.presence();
-            let cursor = chunk.skip(&presence[..first], chunk.start());
+            let cursor = kernels.skip(&chunk, first);
             let cursor = kernels.unpack(&chunk, first, count, cursor, &mut self.blocks);
             if first + count == chunk.blocks && !chunk.ends_at(cursor) {
                 return Err(row.contradiction(cursor));
