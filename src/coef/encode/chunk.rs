@@ -102,19 +102,25 @@ impl Bits {
         (self.length, self.rest, self.count) = (0, 0, 0);
     }
 
-    /// The low `width` bits of the codes whose bits in `mask` are set.
+    /// The low `width` bits of the codes whose bits in `mask` are set; the others are 0.
     #[inline]
     fn put_tile(&mut self, codes: &[i16; 8], mask: u8, width: u32) {
-        let code = |lane: u32| u64::from(codes[lane as usize & 7] as u16) & ((1 << width) - 1);
-        let (mut word, mut used, mut left) = (0, 0, mask);
-        while left != 0 {
-            word |= code(left.trailing_zeros()) << used;
-            used += width;
-            left &= left - 1;
-            if used > 56 - 15 {
-                self.put(word, used);
-                (word, used) = (0, 0);
-            }
+        // Few enough bits for one word: no branch depends on the mask.
+        if width <= 7 {
+            return self.put_codes(codes, mask, width);
+        }
+        for (lane, code) in codes.iter().enumerate() {
+            self.put_codes(&[*code], mask >> lane & 1, width);
+        }
+    }
+
+    /// [`put_tile`](Self::put_tile) of codes that take at most 56 bits together.
+    #[inline]
+    fn put_codes<const N: usize>(&mut self, codes: &[i16; N], mask: u8, width: u32) {
+        let (mut word, mut used) = (0, 0);
+        for (lane, code) in codes.iter().enumerate() {
+            word |= (u64::from(*code as u16) & ((1 << width) - 1)) << used;
+            used += width * u32::from(mask >> lane & 1);
         }
         self.put(word, used);
     }
