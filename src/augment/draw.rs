@@ -154,8 +154,12 @@ fn draw_jitter(mut plan: ViewPlan, jitter: &JitterPolicy, key: &ViewKey) -> View
         ColourOp::Hue => jitter.hue != (0.0, 0.0),
     };
     let order = order_of(key.draw(Slot::JitterOrder).integer(24) as usize);
-    let ops: Vec<_> = order.into_iter().filter(acts).collect();
-    plan.with_colour_ops(&ops)
+    let (mut ops, mut count) = (order, 0);
+    for op in order.into_iter().filter(acts) {
+        ops[count] = op;
+        count += 1;
+    }
+    plan.with_colour_ops(&ops[..count])
 }
 
 /// The `index`-th of the 24 orders of four operations, in factorial base.

@@ -51,7 +51,7 @@ struct Split {
 }
 
 /// Bits of the low part.
-const LOW: i32 = 11;
+pub(super) const LOW: i32 = 11;
 
 impl Across {
     /// Packs `axis`.
@@ -199,7 +199,7 @@ impl Across {
 }
 
 /// Half a level, in units of the high part.
-const HALF_HIGH: i32 = 1 << (WEIGHT_BITS as i32 - 1 - LOW);
+pub(super) const HALF_HIGH: i32 = 1 << (WEIGHT_BITS as i32 - 1 - LOW);
 
 /// The form that all groups of `axis` allow.
 fn window(axis: &Axis) -> Window {
@@ -229,7 +229,7 @@ fn split(even: &[i32; 8], odd: &[i32; 8]) -> Split {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum(high: __m256i, low: __m256i) -> __m256i {
+pub(super) fn sum(high: __m256i, low: __m256i) -> __m256i {
     _mm256_add_epi32(_mm256_slli_epi32::<LOW>(high), low)
 }
 
@@ -245,7 +245,7 @@ fn totals(sums: &[__m256i; 8]) -> __m256i {
 /// Sums in 2^-22, half a level included, as levels.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn levels(sums: __m256i) -> __m256 {
+pub(super) fn levels(sums: __m256i) -> __m256 {
     let levels = _mm256_srai_epi32::<{ WEIGHT_BITS as i32 }>(sums);
     _mm256_cvtepi32_ps(_mm256_min_epi32(_mm256_max_epi32(levels, _mm256_setzero_si256()), _mm256_set1_epi32(255)))
 }

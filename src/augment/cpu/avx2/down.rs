@@ -109,11 +109,9 @@ impl Down {
             farthest = _mm256_max_ps(farthest, *sum);
         }
         for (rounded, to) in rounded.chunks_exact(4).zip(&mut *to) {
-            // Both clamp.
-            let low = _mm256_packs_epi32(rounded[0], rounded[1]);
-            let high = _mm256_packs_epi32(rounded[2], rounded[3]);
             let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-            store_u8(to, _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high), order));
+            let packed = pack_levels([rounded[0], rounded[1], rounded[2], rounded[3]]);
+            store_u8(to, _mm256_permutevar8x32_epi32(packed, order));
         }
         let sure = _mm256_set1_ps(0.5 - self.error);
         if _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(farthest, sure)) != 0 {
@@ -138,4 +136,14 @@ impl Down {
             *to = ((exact + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, 255) as u8;
         }
     }
+}
+
+/// Clamped to bytes: fours of the lower halves of the vectors, one vector after the other, then those of the upper halves.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn pack_levels(levels: [__m256i; 4]) -> __m256i {
+    // Both clamp.
+    let low = _mm256_packs_epi32(levels[0], levels[1]);
+    let high = _mm256_packs_epi32(levels[2], levels[3]);
+    _mm256_packus_epi16(low, high)
 }

@@ -1,6 +1,7 @@
 //! The same stages for CPUs with AVX2 and FMA, equal to the scalar ones to the byte (`tests/views_agree.rs`).
 //!
-//! - `axis`: resample weights. `across`, `down`: the two passes. `resample`: how they interlock.
+//! - `axis`: resample weights. `across`, `down`: the two passes. `resample`: how they interlock. `small`: both for views of 32
+//!   pixels. `tables`: what is kept of them.
 //! - `colour`: which operations act in which pass over the view. `blend`, `hue`: the operations on a block. `blur`: Gaussian.
 //! - `turn`: quarter turns. `unit`: levels to f32.
 //! - `lanes`: loads and stores, which hold most of the unsafe code.
@@ -18,6 +19,8 @@ mod down;
 mod hue;
 mod lanes;
 mod resample;
+mod small;
+mod tables;
 mod turn;
 mod unit;
 

@@ -1,11 +1,13 @@
 //! Both passes, plane by plane: input rows are widened two at a time, when an output row needs them, into a window of lines that
-//! stays in the first-level cache.
+//! stays in the first-level cache. The smallest views have a way of their own (`small`).
 
 use super::super::place;
 use super::across::Across;
 use super::axis::Axis;
 use super::down::{Down, Row};
 use super::lanes::F32x8;
+use super::small::Small;
+use super::tables::Tables;
 use crate::augment::ViewSpec;
 use crate::image::{PlanesRef, Size};
 
@@ -16,21 +18,31 @@ pub(super) struct Resizer {
     columns: Tables<Across>,
     rows: Tables<Down>,
     window: Window,
+    small: Option<Small>,
 }
+
+/// Largest input and view whose tables are kept.
+const KEPT: u32 = 64;
 
 impl Resizer {
     pub(super) fn new(spec: ViewSpec) -> Self {
-        let (columns, rows) = (Tables::new(spec), Tables::new(spec));
-        Self { spec, axis: Axis::default(), columns, rows, window: Window::default() }
+        let kept = if spec.size <= KEPT { KEPT } else { 0 };
+        let (columns, rows) = (Tables::new(kept), Tables::new(kept));
+        Self { spec, axis: Axis::default(), columns, rows, window: Window::default(), small: Small::new(spec) }
     }
 
     /// Resizes `crop`, mirrored or not, into the planes of `out`, of which a gray crop fills only the first.
     #[target_feature(enable = "avx2,fma")]
     pub(super) fn resize(&mut self, crop: PlanesRef<'_>, mirror: bool, out: &mut [u8]) {
-        let Self { spec, axis, columns, rows, window } = self;
+        let Self { spec, axis, columns, rows, window, small } = self;
         let (side, size) = (spec.size as usize, crop.size());
         if size == Size::new(spec.size, spec.size) {
             return copy(crop, mirror, out);
+        }
+        let channels = if crop.is_gray() { 1 } else { 3 };
+        let planes = out.chunks_exact_mut(side * side).take(channels);
+        if let Some(small) = small.as_mut().filter(|small| small.takes(size)) {
+            return small.resize(crop, mirror, *spec, axis, planes);
         }
         let columns = columns.get((size.width, mirror), |table| {
             axis.prepare(size.width, spec.size, spec.filter, mirror);
@@ -41,8 +53,7 @@ impl Resizer {
             table.pack(axis, side);
         });
         window.prepare(side, rows.most_taps());
-        let channels = if crop.is_gray() { 1 } else { 3 };
-        for (channel, out) in out.chunks_exact_mut(side * side).take(channels).enumerate() {
+        for (channel, out) in planes.enumerate() {
             resize_plane(columns, rows, crop, channel, window, out);
         }
     }
@@ -127,37 +138,5 @@ fn resize_plane(
                 to.copy_from_slice(&padded.as_flattened()[..side]);
             }
         }
-    }
-}
-
-/// Packed tables by input size and mirroring: the last one; of small images all.
-struct Tables<T> {
-    key: Option<(u32, bool)>,
-    last: T,
-    small: Vec<Option<T>>,
-}
-
-/// Largest input and view whose tables are kept: at 32 pixels a table costs as much as rendering.
-const SMALL: u32 = 64;
-
-impl<T: Default> Tables<T> {
-    fn new(spec: ViewSpec) -> Self {
-        let kept = if spec.size <= SMALL { 2 * (SMALL as usize + 1) } else { 0 };
-        Self { key: None, last: T::default(), small: (0..kept).map(|_| None).collect() }
-    }
-
-    fn get(&mut self, key: (u32, bool), fill: impl FnOnce(&mut T)) -> &T {
-        if key.0 <= SMALL && !self.small.is_empty() {
-            return self.small[2 * key.0 as usize + usize::from(key.1)].get_or_insert_with(|| {
-                let mut table = T::default();
-                fill(&mut table);
-                table
-            });
-        }
-        if self.key != Some(key) {
-            self.key = Some(key);
-            fill(&mut self.last);
-        }
-        &self.last
     }
 }
