@@ -6,8 +6,8 @@ use super::tile::{BLOCK_CONTROL, Block, CHUNK, CHUNK_BOUND, CHUNK_HEAD, position
 
 /// A chunk whose head has been checked: whatever its other bytes, reading it stays inside `bytes`.
 pub(super) struct Chunk<'a> {
-    /// From the chunk's first byte on, at least [`CHUNK_BOUND`].
-    bytes: &'a [u8],
+    /// From the chunk's first byte on.
+    bytes: &'a [u8; CHUNK_BOUND],
     /// Blocks in it.
     pub(super) blocks: usize,
     /// Bytes up to its declared end, padding included.
@@ -16,9 +16,8 @@ pub(super) struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// `bytes`: from its start on, at least [`CHUNK_BOUND`]; `length`: as its block row declares.
-    fn open(bytes: &'a [u8], blocks: usize, length: usize) -> Result<Self, (&'static str, usize)> {
-        assert!(bytes.len() >= CHUNK_BOUND && blocks <= CHUNK);
+    /// `bytes`: from its start on; `blocks`: at most [`CHUNK`]; `length`: as its block row declares.
+    fn open(bytes: &'a [u8; CHUNK_BOUND], blocks: usize, length: usize) -> Result<Self, (&'static str, usize)> {
         let chunk = Self { bytes, blocks, length, control: u16_at(bytes, 3) as usize };
         if chunk.dc_bits() > 16 {
             return Err(("number of bits of a DC", chunk.dc_bits()));
@@ -29,20 +28,26 @@ impl<'a> Chunk<'a> {
         Ok(chunk)
     }
 
-    /// From the chunk's first byte on, at least [`CHUNK_BOUND`].
-    pub(super) fn bytes(&self) -> &'a [u8] {
+    /// From the chunk's first byte on.
+    pub(super) fn bytes(&self) -> &'a [u8; CHUNK_BOUND] {
         self.bytes
     }
 
-    fn dc_bits(&self) -> usize {
+    /// Bits of a DC, at most 16.
+    pub(super) fn dc_bits(&self) -> usize {
         self.bytes[2] as usize
+    }
+
+    /// What is added to each DC.
+    pub(super) fn least_dc(&self) -> i16 {
+        u16_at(self.bytes, 0) as i16
     }
 
     /// Absolute DC of each block, into the front of `out`.
     pub(super) fn dcs(&self, out: &mut [i16; CHUNK]) {
-        let (least, width) = (u16_at(self.bytes, 0), self.dc_bits());
+        let (least, width) = (self.least_dc(), self.dc_bits());
         for (block, dc) in out[..self.blocks].iter_mut().enumerate() {
-            *dc = least.wrapping_add(bits(self.bytes, 8 * CHUNK_HEAD + block * width, width)) as i16;
+            *dc = least.wrapping_add(bits(self.bytes, 8 * CHUNK_HEAD + block * width, width) as i16);
         }
     }
 
@@ -185,12 +190,13 @@ impl BlockRow {
         }
         let blocks = CHUNK.min(self.columns - index * CHUNK);
         let rest = &record.bytes()[start..];
-        let bytes = if rest.len() >= CHUNK_BOUND {
-            rest
-        } else {
-            spare[..rest.len()].copy_from_slice(rest);
-            spare[rest.len()..].fill(0);
-            &spare[..]
+        let bytes = match rest.first_chunk() {
+            Some(bytes) => bytes,
+            None => {
+                spare[..rest.len()].copy_from_slice(rest);
+                spare[rest.len()..].fill(0);
+                &*spare
+            }
         };
         Chunk::open(bytes, blocks, end - start).map_err(|(what, value)| self.wrong(what, value))
     }

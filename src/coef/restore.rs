@@ -69,7 +69,7 @@ pub fn preview(record: &[u8], out: &mut Planes) -> Result<(), CoefError> {
 
 /// Mean of a block, as a sample.
 fn mean(dc: i16, step: u16) -> u8 {
-    ((i32::from(dc) * i32::from(step) + 4 >> 3) + 128).clamp(0, 255) as u8
+    (((i32::from(dc) * i32::from(step) + 4) >> 3) + 128).clamp(0, 255) as u8
 }
 
 /// Hands every block and its component's index to `take`: MCU row by MCU row, component by component, row by row.

@@ -82,23 +82,27 @@ fn mean_luma([red, green, blue]: &Planes<'_>) -> u8 {
 }
 
 /// Hue bytes of all pixels, by which channel is the largest (the first of equals) and how far the two others are below it:
-/// `[largest][first other][second other]`. 192 KiB, of which photos, whose colours are pale, touch little.
-static HUES: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let hues = (0..3usize).flat_map(|largest| {
-        (0..=255u8).flat_map(move |first| {
-            (0..=255u8).map(move |second| {
+/// `[largest][first other][second other]`. Photos, whose colours are pale, touch little of it. A fourth largest, which there is none of,
+/// makes its size a power of two.
+pub(super) type Hues = [[[u8; 256]; 256]; 4];
+
+pub(super) static HUES: LazyLock<Box<Hues>> = LazyLock::new(|| {
+    let mut hues: Box<Hues> = bytemuck::zeroed_box();
+    for (largest, hues) in hues.iter_mut().take(3).enumerate() {
+        for (first, hues) in (0..=255u8).zip(hues) {
+            for (second, to) in (0..=255u8).zip(hues).filter(|(second, _)| first.max(*second) > 0) {
                 let mut pixel = [255 - first, 255 - second, 255];
                 pixel[largest..].rotate_right(1);
-                if first.max(second) == 0 { 0 } else { hue(pixel, 255, first.max(second)) }
-            })
-        })
-    });
-    hues.collect()
+                *to = hue(pixel, 255, first.max(second));
+            }
+        }
+    }
+    hues
 });
 
 /// How to turn hues by one shift.
 struct Wheel {
-    hues: &'static [u8],
+    hues: &'static Hues,
     /// For each hue byte before the turn, how much of the chroma red, green and blue lose after it, in 1/85.
     lost: [[u8; 3]; 256],
 }
@@ -124,7 +128,7 @@ impl Wheel {
         let chroma = f32::from(first.max(second));
         // A black pixel has no chroma either; Pillow leaves gray ones as they are, and so does a saturation of 0.
         let saturation = (f64::from(chroma / f32::from(most.max(1))) * 255.0) as u32;
-        let hue = self.hues[largest << 16 | usize::from(first) << 8 | usize::from(second)];
+        let hue = self.hues[largest][usize::from(first)][usize::from(second)];
         self.lost[usize::from(hue)].map(|lost| {
             let kept = WHOLE - saturation * u32::from(lost);
             ((u32::from(most) * kept + WHOLE / 2) / WHOLE) as u8

@@ -9,8 +9,7 @@ pub(super) trait Kernels: Copy {
     /// The state of `chunk` behind its first `count` blocks.
     fn skip(self, chunk: &Chunk<'_>, count: usize) -> Cursor;
 
-    /// The next `count` blocks of `chunk` from `cursor`, the first of them being block `first`; their DCs are 0. Returns the state
-    /// behind them.
+    /// The next `count` blocks of `chunk` from `cursor`, the first of them being block `first`. Returns the state behind them.
     fn unpack(self, chunk: &Chunk<'_>, first: usize, count: usize, cursor: Cursor, out: &mut [Block; CHUNK]) -> Cursor;
 
     /// Samples of `blocks`, side by side from the start of `out`, whose rows are `stride` apart. `presence` is that of the blocks.

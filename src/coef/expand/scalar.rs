@@ -16,8 +16,15 @@ pub(super) struct Scalar;
 
 impl Kernels for Scalar {
     fn unpack(self, chunk: &Chunk<'_>, first: usize, count: usize, cursor: Cursor, out: &mut [Block; CHUNK]) -> Cursor {
-        let presence = &chunk.presence()[first..first + count];
-        presence.iter().zip(out).fold(cursor, |cursor, (present, block)| chunk.block(*present, cursor, block))
+        let mut dcs = [0; CHUNK];
+        chunk.dcs(&mut dcs);
+        let wanted = first..first + count;
+        let coded = chunk.presence()[wanted.clone()].iter().zip(&dcs[wanted]);
+        coded.zip(out).fold(cursor, |cursor, ((present, dc), block)| {
+            let behind = chunk.block(*present, cursor, block);
+            block.0[0] = *dc;
+            behind
+        })
     }
 
     fn skip(self, chunk: &Chunk<'_>, count: usize) -> Cursor {
@@ -38,16 +45,15 @@ impl Kernels for Scalar {
     }
 
     fn half_row(self, row: &HalfRow<'_>, out: [&mut [u8]; 3], sums: &mut Sums) {
-        for x in 0..row.width {
-            let chroma = [0, 1].map(|component| {
-                if x == 0 {
-                    vertical(row, component, &mut sums.0[component]);
-                }
-                upsampled(row, &sums.0[component], x + row.lead)
-            });
-            for (to, value) in [0, 1, 2].into_iter().zip(pixel(row.space, [row.luma[x], chroma[0], chroma[1]])) {
-                out[to][x] = value;
-            }
+        for component in [0, 1] {
+            vertical(row, component, &mut sums.0[component]);
+        }
+        let [blues, reds] = &sums.0;
+        let [red, green, blue] = out;
+        let pixels = red.iter_mut().zip(green).zip(blue).take(row.width);
+        for (x, ((red, green), blue)) in pixels.enumerate() {
+            let chroma = |sums| upsampled(row, sums, x + row.lead);
+            [*red, *green, *blue] = pixel(row.space, [row.luma[x], chroma(blues), chroma(reds)]);
         }
     }
 }
@@ -97,9 +103,9 @@ fn pixel(space: ColourSpace, samples: [u8; 3]) -> [u8; 3] {
     let (blue, red) = (blue - 128, red - 128);
     const HALF: i32 = 1 << 15;
     // 1.402, 0.344136, 0.714136, 1.772 in 16 bits.
-    let r = luma + (91881 * red + HALF >> 16);
-    let g = luma + (-22554 * blue - 46802 * red + HALF >> 16);
-    let b = luma + (116130 * blue + HALF >> 16);
+    let r = luma + ((91881 * red + HALF) >> 16);
+    let g = luma + ((-22554 * blue - 46802 * red + HALF) >> 16);
+    let b = luma + ((116130 * blue + HALF) >> 16);
     [r, g, b].map(|value| value.clamp(0, 255) as u8)
 }
 

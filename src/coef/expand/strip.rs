@@ -81,8 +81,10 @@ impl Scratch {
                 self.emit(kernels, window, mcu_row, y, out);
             }
             done = done.max(ready);
-            for (strip, part) in self.strips.iter_mut().zip(&window.parts[..window.count]) {
-                strip.keep(part.factor);
+            if window.step.1 == 2 {
+                for (strip, part) in self.strips.iter_mut().zip(&window.parts) {
+                    strip.keep(part.factor);
+                }
             }
         }
         Ok(())
@@ -100,13 +102,12 @@ impl Scratch {
     ) -> Result<(), CoefError> {
         let range = record.mcu_row(mcu_row, verify)?;
         let mut at = range.start;
-        for component in 0..window.count {
-            let part = &window.parts[component];
+        for (component, (part, table)) in window.parts[..window.count].iter().zip(tables).enumerate() {
             let columns = record.header.blocks(component).0;
             for (index, block_row) in record.header.block_rows(component, mcu_row).enumerate() {
                 let (row, next) = BlockRow::open(record, mcu_row, at, columns, range.end)?;
                 if part.rows.contains(&block_row) {
-                    self.block_row(kernels, record, &row, component, part, 1 + 8 * index, &tables[component])?;
+                    self.block_row(kernels, record, &row, component, part, 1 + 8 * index, table)?;
                 }
                 at = next;
             }
@@ -115,7 +116,7 @@ impl Scratch {
     }
 
     /// The samples of a block row, from row `to` of its strip on.
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "what the stages take, no more")]
     fn block_row<K: Kernels>(
         &mut self,
         kernels: K,
@@ -132,19 +133,13 @@ impl Scratch {
             let chunk = row.chunk(record, index, &mut self.spare)?;
             let first = wanted.start.saturating_sub(index * CHUNK);
             let count = (wanted.end - index * CHUNK).min(chunk.blocks) - first;
-            let presence = chunk.presence();
             let cursor = kernels.skip(&chunk, first);
             let cursor = kernels.unpack(&chunk, first, count, cursor, &mut self.blocks);
             if first + count == chunk.blocks && !chunk.ends_at(cursor) {
                 return Err(row.contradiction(cursor));
             }
-            let mut dcs = [0; CHUNK];
-            chunk.dcs(&mut dcs);
-            for (block, dc) in self.blocks.iter_mut().zip(&dcs[first..first + count]) {
-                block.0[0] = *dc;
-            }
             let from = to * strip.stride + 8 * (index * CHUNK + first - wanted.start);
-            let presence = &presence[first..first + count];
+            let presence = &chunk.presence()[first..first + count];
             kernels.transform(&self.blocks[..count], presence, table, &mut strip.samples[from..], strip.stride);
         }
         Ok(())

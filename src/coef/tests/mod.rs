@@ -66,9 +66,9 @@ fn block(numbers: &mut Numbers, most: i16) -> [i16; 64] {
     let density = 1 + numbers.below(8);
     // Widths below and above what the vector code takes at once.
     let most = [1, 3, 40, 255, most][numbers.below(5)].min(most);
-    for index in 1..64 {
+    for (index, value) in block.iter_mut().enumerate().skip(1) {
         if index / 8 < rows && index % 8 < columns && numbers.below(8) < density {
-            block[index] = match numbers.below(6) {
+            *value = match numbers.below(6) {
                 0 => most,
                 1 => -most,
                 _ => numbers.within(most),

@@ -1,5 +1,6 @@
 //! The colour stage: at most two passes over the view, split at contrast, which needs the mean of what the first gives.
 
+use super::super::colour::{HUES, Hues};
 use super::Avx2;
 use super::blend::Block;
 use crate::augment::{ColourOp, ViewPlan};
@@ -10,7 +11,7 @@ enum Step {
     Scale { factor: f32 },
     Blend { base: u8, factor: f32 },
     Saturate { factor: f32 },
-    Hue { shift: u8 },
+    Hue { hues: &'static Hues, shift: u8 },
     Gray,
 }
 
@@ -40,7 +41,7 @@ impl Avx2 {
             match op {
                 ColourOp::Brightness => steps.add(Step::Scale { factor }),
                 ColourOp::Saturation => steps.add(Step::Saturate { factor }),
-                ColourOp::Hue => steps.add(Step::Hue { shift: (255.0 * f64::from(factor)) as i32 as u8 }),
+                ColourOp::Hue => steps.add(Step::Hue { hues: &HUES, shift: (255.0 * f64::from(factor)) as i32 as u8 }),
                 ColourOp::Contrast => {
                     let sum = self.pass(steps.take(), true, &mut planes);
                     let base = (sum as f64 / planes[0].len() as f64 + 0.5) as u8;
@@ -75,7 +76,7 @@ fn pass(steps: &[Step], sum: bool, [red, green, blue]: &mut [&mut [u8]; 3]) -> u
                 Step::Scale { factor } => block.scale(factor),
                 Step::Blend { base, factor } => block.blend(base, factor),
                 Step::Saturate { factor } => block.saturate(factor),
-                Step::Hue { shift } => block.turn_hue(shift),
+                Step::Hue { hues, shift } => block.turn_hue(hues, shift),
                 Step::Gray => block.gray(),
             }
         }

@@ -72,6 +72,13 @@ pub(super) fn store_i32(to: &mut [i32; 8], value: __m256i) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
+pub(super) fn store_u32(to: &mut [u32; 8], value: __m256i) {
+    // SAFETY: writes the 32 bytes of `to`.
+    unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
 pub(super) fn load_f32(from: &F32x8) -> __m256 {
     // SAFETY: reads the 32 bytes of `from`, which are aligned to 32.
     unsafe { _mm256_load_ps(from.0.as_ptr()) }

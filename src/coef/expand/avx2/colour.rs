@@ -12,7 +12,7 @@ const STEP: usize = 32;
 pub(super) fn full_row(samples: [&[u8]; 3], out: [&mut [u8]; 3], width: usize) {
     let whole = width.next_multiple_of(STEP);
     let samples = samples.map(|row| &row[..whole]);
-    let mut out = out.map(|row| &mut row[..whole]);
+    let out = out.map(|row| &mut row[..whole]);
     for x in (0..whole).step_by(STEP) {
         let (luma, blue, red) = (load(samples[0], x), load(samples[1], x), load(samples[2], x));
         let zero = _mm256_setzero_si256();
@@ -81,7 +81,7 @@ fn pairs<const SHIFT: i32, const E: i16, const O: i16, const ODD: bool>(
 ) {
     let whole = row.width.next_multiple_of(STEP);
     let luma = &row.luma[..whole];
-    let mut out = out.map(|row| &mut row[..whole]);
+    let out = out.map(|row| &mut row[..whole]);
     let first = row.lead / 2;
     let (even, odd) = (_mm256_set1_epi16(E - (128 << SHIFT)), _mm256_set1_epi16(O - (128 << SHIFT)));
     let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15));

@@ -22,6 +22,8 @@ pub(super) fn row(blocks: &[Block], presence: &[u8], table: &Table, out: &mut [u
             two_blocks::<true, true>(first, second, table)
         } else if present & 0xf0 == 0 {
             two_blocks::<true, false>(first, second, table)
+        } else if present & 0xcc == 0 {
+            two_blocks::<false, true>(first, second, table)
         } else {
             two_blocks::<false, false>(first, second, table)
         };
@@ -35,7 +37,7 @@ pub(super) fn row(blocks: &[Block], presence: &[u8], table: &Table, out: &mut [u
 fn flat(first: i16, second: i16, step: i16, out: &mut [u8], stride: usize) {
     let level = |dc: i16| {
         let scaled = (4 * i32::from(dc.wrapping_mul(step))).clamp(i16::MIN.into(), i16::MAX.into());
-        ((scaled + 16 >> 5).clamp(-128, 127) + 128) as u64 * 0x0101_0101_0101_0101
+        (((scaled + 16) >> 5).clamp(-128, 127) + 128) as u64 * 0x0101_0101_0101_0101
     };
     let both = _mm_set_epi64x(level(second) as i64, level(first) as i64);
     store_rows([_mm256_broadcastsi128_si256(both); 4], out, stride);

@@ -8,7 +8,7 @@
 use std::arch::x86_64::*;
 
 use crate::coef::chunk::{Chunk, Cursor};
-use crate::coef::tile::{Block, CHUNK, CHUNK_BOUND};
+use crate::coef::tile::{Block, CHUNK, CHUNK_BOUND, CHUNK_HEAD};
 
 /// Widest fields that two bytes hold wherever they begin.
 const WIDEST: usize = 9;
@@ -81,9 +81,7 @@ static SPREAD: [[u8; 16]; 256] = {
     table
 };
 
-/// Blocks `first..first + count` of `chunk` from `cursor`; their DCs mean nothing. Returns the state behind them.
-///
-/// `first + count` is at most the chunk's blocks.
+/// Blocks `first..first + count` of `chunk` from `cursor`, which are at most those it has. Returns the state behind them.
 #[target_feature(enable = "avx2,popcnt")]
 pub(super) fn blocks(
     chunk: &Chunk<'_>,
@@ -92,11 +90,17 @@ pub(super) fn blocks(
     cursor: Cursor,
     out: &mut [Block; CHUNK],
 ) -> Cursor {
-    let bytes: &[u8; CHUNK_BOUND] = chunk.bytes().first_chunk().expect("chunks have as many bytes");
-    let presence = &chunk.presence()[first..first + count];
-    let mut reader = Reader { bytes, control: cursor.control, value: cursor.value };
-    for (present, block) in presence.iter().zip(out) {
-        reader.block(*present, block);
+    let mut reader = Reader { bytes: chunk.bytes(), control: cursor.control, value: cursor.value };
+    let mut dcs = [0; CHUNK];
+    if chunk.dc_bits() <= WIDEST {
+        reader.dcs(chunk, &mut dcs);
+    } else {
+        chunk.dcs(&mut dcs);
+    }
+    let wanted = first..first + count;
+    let presence = &chunk.presence()[wanted.clone()];
+    for ((present, dc), block) in presence.iter().zip(&dcs[wanted]).zip(out) {
+        reader.block(*present, *dc, block);
     }
     Cursor { control: reader.control, value: reader.value }
 }
@@ -104,9 +108,8 @@ pub(super) fn blocks(
 /// Steps over the first `count` blocks of `chunk`, at most all.
 #[target_feature(enable = "avx2,popcnt")]
 pub(super) fn skip(chunk: &Chunk<'_>, count: usize) -> Cursor {
-    let bytes: &[u8; CHUNK_BOUND] = chunk.bytes().first_chunk().expect("chunks have as many bytes");
     let start = chunk.start();
-    let mut reader = Reader { bytes, control: start.control, value: start.value };
+    let mut reader = Reader { bytes: chunk.bytes(), control: start.control, value: start.value };
     // Set bits of half a byte.
     let ones = _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
     for present in &chunk.presence()[..count] {
@@ -139,6 +142,29 @@ impl Reader<'_> {
         unsafe { _mm_loadu_si128(self.bytes.as_ptr().add(at).cast()) }
     }
 
+    /// DCs of the chunk, of at most [`WIDEST`] bits: eight of w bits are w bytes.
+    #[inline]
+    #[target_feature(enable = "avx2,popcnt")]
+    fn dcs(&self, chunk: &Chunk<'_>, out: &mut [i16; CHUNK]) {
+        let width = chunk.dc_bits();
+        let fields = &FIELDS[8 * width];
+        let least = _mm_set1_epi16(chunk.least_dc());
+        // SAFETY: three loads of 16-byte arrays.
+        let (gather, left, down) = unsafe {
+            (
+                _mm_load_si128(fields.gather.as_ptr().cast()),
+                _mm_load_si128(fields.left.as_ptr().cast()),
+                _mm_load_si128(fields.down.as_ptr().cast()),
+            )
+        };
+        for (group, out) in out.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            let lanes = _mm_shuffle_epi8(self.load(CHUNK_HEAD + group * width), gather);
+            let dcs = _mm_add_epi16(_mm_mulhi_epu16(_mm_mullo_epi16(lanes, left), down), least);
+            // SAFETY: 8 values of 2 bytes.
+            unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), dcs) };
+        }
+    }
+
     /// The mask and the width of each tile, 0 where it is absent, in the low 8 bytes; the high ones are 0.
     #[inline]
     #[target_feature(enable = "avx2,popcnt")]
@@ -155,9 +181,10 @@ impl Reader<'_> {
 
     #[inline]
     #[target_feature(enable = "avx2,popcnt")]
-    fn block(&mut self, presence: u8, out: &mut Block) {
+    fn block(&mut self, presence: u8, dc: i16, out: &mut Block) {
         if presence == 0 {
             *out = Block::ZERO;
+            out.0[0] = dc;
             return;
         }
         let (masks, widths) = self.masks_and_widths(presence);
@@ -167,24 +194,21 @@ impl Reader<'_> {
         if (widths + 0x0606_0606_0606_0606) & 0x1010_1010_1010_1010 != 0 {
             // By value, so that the places stay in registers.
             self.value = wide(self.bytes, self.value, masks, widths, out);
+            out.0[0] = dc;
             return;
         }
         let zero = _mm_setzero_si128();
-        let (left0, left1) =
-            (self.tile(masks >> (8 * 0), widths >> (8 * 0)), self.tile(masks >> (8 * 1), widths >> (8 * 1)));
+        let (left0, left1) = (self.tile(masks, widths), self.tile(masks >> 8, widths >> 8));
         let (mut right0, mut right1) = (zero, zero);
         if presence & 0xfc != 0 {
-            (right0, right1) =
-                (self.tile(masks >> (8 * 2), widths >> (8 * 2)), self.tile(masks >> (8 * 3), widths >> (8 * 3)));
+            (right0, right1) = (self.tile(masks >> 16, widths >> 16), self.tile(masks >> 24, widths >> 24));
         }
-        store_pair::<0>(left0, right0, out);
+        store_pair::<0>(_mm_insert_epi16::<0>(left0, dc.into()), right0, out);
         store_pair::<1>(left1, right1, out);
         let (mut left2, mut left3, mut right2, mut right3) = (zero, zero, zero, zero);
         if presence & 0xf0 != 0 {
-            (left2, left3) =
-                (self.tile(masks >> (8 * 4), widths >> (8 * 4)), self.tile(masks >> (8 * 5), widths >> (8 * 5)));
-            (right2, right3) =
-                (self.tile(masks >> (8 * 6), widths >> (8 * 6)), self.tile(masks >> (8 * 7), widths >> (8 * 7)));
+            (left2, left3) = (self.tile(masks >> 32, widths >> 32), self.tile(masks >> 40, widths >> 40));
+            (right2, right3) = (self.tile(masks >> 48, widths >> 48), self.tile(masks >> 56, widths >> 56));
         }
         store_pair::<2>(left2, right2, out);
         store_pair::<3>(left3, right3, out);
