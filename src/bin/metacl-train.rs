@@ -41,8 +41,8 @@ fn run() -> Result<(), Error> {
                 panic::set_hook(Box::new(|_| {}));
             }
             let stop = stop_on_ctrl_c();
-            panic::catch_unwind(AssertUnwindSafe(|| train::run(&loaded, console, Path::new(&logs), &stop)))
-                .map_err(|payload| Error::panicked(&*payload))??;
+            let run = || train::run(&loaded, console, Path::new(&logs), &stop).map_err(Error::from);
+            panic::catch_unwind(AssertUnwindSafe(run)).map_err(|payload| Error::panicked(&*payload))??;
         }
     }
     Ok(())

@@ -41,7 +41,7 @@ pub enum DecodeError {
     },
     /// The coefficient record is damaged.
     #[error(transparent)]
-    Coef(#[from] CoefError),
+    Coef(Box<CoefError>),
     /// A raw record has another length than its size needs.
     #[error("the raw record holds {found} bytes, a {size} image needs {expected}; convert the dataset again")]
     RawLength {
@@ -72,4 +72,10 @@ pub enum DecodeError {
         /// The decoder's words.
         message: String,
     },
+}
+
+impl From<CoefError> for DecodeError {
+    fn from(error: CoefError) -> Self {
+        Self::Coef(Box::new(error))
+    }
 }

@@ -1,10 +1,16 @@
 //! Coefficients to a record. Byte tables: `layout.md`.
+//!
+//! - here: the record and its MCU rows. `chunk`: a chunk of blocks;
+//! - `pack`: the AC coefficients of a chunk, plainly; `avx2`: the same bytes with vectors; `bits`: what both write to.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod bits;
 mod chunk;
-mod scan;
+mod pack;
 
 use chunk::ChunkWriter;
-use scan::{Scan, Scanner};
+use pack::Packer;
 
 use super::layout::{FIXED, RGB, TABLE, VERSION, blocks, checksum, covered, mcu_rows};
 use super::tile::CHUNK;
@@ -15,11 +21,11 @@ use super::{Coefficients, ColourSpace, Component, NotCovered};
 /// # Errors
 /// Where records do not cover the picture: it says why.
 pub fn encode(picture: &Coefficients) -> Result<Vec<u8>, NotCovered> {
-    encode_with(picture, scan::fastest())
+    encode_with(picture, Packer::fastest())
 }
 
-/// The record, the blocks read by `scanner`.
-fn encode_with(picture: &Coefficients, scanner: Scanner) -> Result<Vec<u8>, NotCovered> {
+/// The record, the chunks packed by `packer`.
+fn encode_with(picture: &Coefficients, packer: Packer) -> Result<Vec<u8>, NotCovered> {
     check(picture)?;
     let mut record = head(picture);
     let rows = mcu_rows(picture.size, picture.largest_sampling());
@@ -27,7 +33,7 @@ fn encode_with(picture: &Coefficients, scanner: Scanner) -> Result<Vec<u8>, NotC
     let end = starts + 8 * rows + 8;
     record.resize(end, 0);
     record.reserve(picture.components.iter().map(|component| component.blocks.len() * 24).sum());
-    let mut writer = ChunkWriter::new(scanner);
+    let mut writer = ChunkWriter::new(packer);
     for row in 0..rows {
         let start = record.len();
         put_u32(&mut record, starts + 4 * row, start)?;
@@ -113,9 +119,9 @@ mod tests {
     use crate::coef::tests::pictures;
 
     #[test]
-    fn both_scanners_write_the_same_bytes() {
+    fn both_packers_write_the_same_bytes() {
         for picture in pictures() {
-            assert_eq!(encode_with(&picture, scan::plain), encode_with(&picture, scan::fastest()));
+            assert_eq!(encode_with(&picture, Packer::Plain), encode_with(&picture, Packer::fastest()));
         }
     }
 }
