@@ -9,10 +9,11 @@ impl Avx2 {
     /// `level / 255`, correctly rounded; both of one length.
     pub(in super::super) fn to_unit_f32(self, levels: &[u8], out: &mut [f32]) {
         // A batch is larger than the caches: written past them where it can be, memory is not read first.
-        // SAFETY: an `Avx2` proves the features.
         if out.as_ptr().cast::<__m256>().is_aligned() {
+            // SAFETY: an `Avx2` proves the features.
             unsafe { to_unit::<true>(levels, out) }
         } else {
+            // SAFETY: as above.
             unsafe { to_unit::<false>(levels, out) }
         }
     }
