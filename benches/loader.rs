@@ -15,8 +15,8 @@ use metacl::episode::{EpisodePlan, EpisodeSpec, Order, Planner, SampleMeta};
 use metacl::loader::{LoadError, LoaderOptions, load_views};
 use metacl::shard::{Codec, NewSample, ShardSet, SplitWriter, WriteOptions};
 
-/// Steps of a run.
-const STEPS: u64 = 4;
+/// Steps of a run: enough that starting threads and touching new memory do not count.
+const STEPS: u64 = 24;
 
 /// The photos as coefficient records where they can be.
 fn photos(folder: &Path) -> Arc<ShardSet> {
