@@ -8,7 +8,7 @@ use common::Photo;
 use criterion::{criterion_group, criterion_main};
 use metacl::augment::recipe::random_resized_crop;
 use metacl::augment::{ViewKey, ViewPolicy, draw_view};
-use metacl::coef::{Expander, Path};
+use metacl::coef::{self, Expander, Path};
 use metacl::decode::{Decoder, JpegLibrary, Limits, Want};
 use metacl::image::{Planes, Rect};
 use metacl::rng::{Purpose, Stream};
@@ -97,5 +97,26 @@ fn decode(c: &mut criterion::Criterion<common::CpuTime>) {
     }
 }
 
-criterion_group! { name = benches; config = common::criterion(); targets = decode }
+/// What conversion, extraction and contact sheets do with records.
+fn records(c: &mut criterion::Criterion<common::CpuTime>) {
+    let cases = cases();
+    let pictures: Vec<_> = cases.iter().map(|case| coef::coefficients(&case.record).expect("a sound record")).collect();
+    for (case, picture) in cases.iter().zip(&pictures) {
+        assert!(coef::encode(picture).is_ok_and(|record| record == case.record), "the round trip changes the record");
+    }
+    let mut group = c.benchmark_group("records");
+    group.throughput(common::each(cases.len()));
+    group.bench_function("encode", |b| {
+        b.iter(|| pictures.iter().map(|picture| coef::encode(picture).map_or(0, |record| record.len())).sum::<usize>());
+    });
+    group.bench_function("to coefficients", |b| {
+        b.iter(|| cases.iter().filter(|case| coef::coefficients(&case.record).is_ok()).count());
+    });
+    let mut planes = Planes::default();
+    group.bench_function("preview", |b| {
+        b.iter(|| cases.iter().filter(|case| coef::preview(&case.record, &mut planes).is_ok()).count());
+    });
+}
+
+criterion_group! { name = benches; config = common::criterion(); targets = decode, records }
 criterion_main!(benches);
