@@ -1,6 +1,6 @@
 //! The command line, and what all subcommands share.
 //!
-//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`bench`].
+//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`mod@bench`].
 //! - [`prepare`]: an item of a source to a record; `recode`: a JPEG to coefficients. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
 //! - [`sheet`]: thumbnails of many samples in one picture.
 //! - [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
