@@ -18,6 +18,11 @@ use super::Filter;
 /// Fraction bits of a weight.
 pub const WEIGHT_BITS: u32 = 22;
 
+/// The level that a sum of weighted levels rounds to.
+pub fn level(sum: i32) -> u8 {
+    ((sum + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, 255) as u8
+}
+
 /// Taps and weights of every output pixel of one axis.
 ///
 /// All output pixels have the same number of taps, so that loops over them have one length; those that need fewer get weights of

@@ -1,5 +1,6 @@
 //! What a JPEG holds once its entropy code is undone.
 
+use super::layout::blocks;
 use crate::image::Size;
 
 /// Colours of the components.
@@ -39,7 +40,22 @@ pub struct Component {
     pub blocks: Vec<[i16; 64]>,
 }
 
+impl ColourSpace {
+    /// Components of an image: 1 or 3.
+    pub const fn components(self) -> usize {
+        match self {
+            ColourSpace::Gray => 1,
+            ColourSpace::YCbCr | ColourSpace::Rgb => 3,
+        }
+    }
+}
+
 impl Coefficients {
+    /// Columns and rows of blocks that component `index` has by the image's size and the sampling factors, all at least 1.
+    pub fn blocks(&self, index: usize) -> (usize, usize) {
+        blocks(self.size, self.components[index].sampling, self.largest_sampling())
+    }
+
     /// The largest sampling factors.
     pub fn largest_sampling(&self) -> (u8, u8) {
         let largest = |factor: fn(&Component) -> u8| self.components.iter().map(factor).max().unwrap_or(1);

@@ -27,7 +27,7 @@ pub struct Header {
 impl Header {
     /// Sampling factors (horizontal, vertical) of each component: one for gray, else three.
     pub fn samplings(&self) -> &[(u8, u8)] {
-        if self.space == ColourSpace::Gray { &self.sampling[..1] } else { &self.sampling }
+        &self.sampling[..self.space.components()]
     }
 
     /// Columns and rows of blocks of component `component`.
@@ -42,9 +42,14 @@ impl Header {
 
     /// Block rows that MCU row `row` holds of component `component`.
     pub(super) fn block_rows(&self, component: usize, row: usize) -> std::ops::Range<usize> {
-        let factor = self.sampling[component].1 as usize;
-        row * factor..((row + 1) * factor).min(self.blocks(component).1)
+        block_rows(row, self.sampling[component], self.blocks(component).1)
     }
+}
+
+/// Block rows that MCU row `row` holds of a component with factors `sampling` and `rows` block rows.
+pub(super) fn block_rows(row: usize, sampling: (u8, u8), rows: usize) -> std::ops::Range<usize> {
+    let factor = sampling.1 as usize;
+    row * factor..((row + 1) * factor).min(rows)
 }
 
 /// Columns and rows of real blocks of a component with factors `sampling` where the largest are `largest`.

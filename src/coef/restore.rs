@@ -43,11 +43,7 @@ pub fn preview(record: &[u8], out: &mut Planes) -> Result<(), CoefError> {
     let mut samples: [Vec<u8>; 3] = Default::default();
     each_block(&record, |index, block| samples[index].push(mean(block.0[0], steps[index])))?;
     let size = Size::new(header.size.width.div_ceil(8), header.size.height.div_ceil(8));
-    if header.space == ColourSpace::Gray {
-        out.reset_gray(size);
-    } else {
-        out.reset(size);
-    }
+    out.reset(size, header.space == ColourSpace::Gray);
     let (width, mut rows) = (size.width as usize, [const { Vec::new() }; 3]);
     for y in 0..size.height as usize {
         for (index, (horizontal, vertical)) in header.samplings().iter().enumerate() {

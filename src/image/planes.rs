@@ -23,14 +23,14 @@ impl<'a> PlanesRef<'a> {
         self.size
     }
 
-    /// Bytes from a row to the next.
-    pub fn stride(self) -> usize {
-        self.stride
-    }
-
     /// Whether R, G and B are the same bytes.
     pub fn is_gray(self) -> bool {
         self.plane == 0
+    }
+
+    /// Planes that differ: 1 or 3.
+    pub fn channels(self) -> usize {
+        if self.is_gray() { 1 } else { 3 }
     }
 
     /// Row `y` of channel `channel` (R, G, B), `width` bytes.
@@ -78,27 +78,19 @@ impl<'a> PlanesRef<'a> {
 pub struct Planes {
     data: Vec<u8>,
     size: Size,
+    /// Bytes from a row to the next, at least `width + PAD`.
     stride: usize,
     plane: usize,
 }
 
 impl Planes {
-    /// Makes it an image of `size` with three planes; the pixels are whatever was there.
-    pub fn reset(&mut self, size: Size) {
-        self.lay_out(size, 3);
-    }
-
-    /// Makes it a gray image of `size`: R, G and B share one plane.
-    pub fn reset_gray(&mut self, size: Size) {
-        self.lay_out(size, 1);
-    }
-
-    fn lay_out(&mut self, size: Size, planes: usize) {
+    /// Makes it an image of `size`, with three planes or, `gray`, one that R, G and B share; the pixels are whatever was there.
+    pub fn reset(&mut self, size: Size, gray: bool) {
         self.size = size;
         self.stride = (size.width as usize + PAD).next_multiple_of(32);
         let plane = self.stride * size.height as usize;
-        self.plane = if planes == 1 { 0 } else { plane };
-        let length = planes * plane;
+        self.plane = if gray { 0 } else { plane };
+        let length = self.as_ref().channels() * plane;
         if self.data.len() < length {
             self.data.resize(length, 0);
         }
@@ -107,11 +99,6 @@ impl Planes {
     /// Width and height.
     pub fn size(&self) -> Size {
         self.size
-    }
-
-    /// Bytes from a row to the next, at least `width + PAD`.
-    pub fn stride(&self) -> usize {
-        self.stride
     }
 
     /// Row `y` of channel `channel` with its [`PAD`] bytes, to write.
@@ -151,7 +138,7 @@ impl Planes {
     /// Where `rect` is not inside.
     pub fn copy_part(&mut self, pixels: PixelsRef<'_>, rect: Rect) {
         assert!(rect.fits(pixels.size()), "{rect:?} of {}", pixels.size());
-        self.reset(rect.size());
+        self.reset(rect.size(), false);
         let (first, length) = (3 * rect.x as usize, 3 * rect.width as usize);
         for y in 0..rect.height {
             deinterleave(&pixels.row(rect.y + y)[first..][..length], self.padded_rows_mut(y));
@@ -163,7 +150,7 @@ impl Planes {
     /// # Panics
     /// Where `rect` is not inside.
     pub fn copy_gray_part(&mut self, levels: &[u8], width: u32, rect: Rect) {
-        self.reset_gray(rect.size());
+        self.reset(rect.size(), true);
         for (y, row) in (0..rect.height).zip(levels.chunks_exact(width as usize).skip(rect.y as usize)) {
             let row = &row[rect.x as usize..][..rect.width as usize];
             self.padded_row_mut(0, y)[..row.len()].copy_from_slice(row);
@@ -181,7 +168,7 @@ mod tests {
         let bytes: Vec<u8> = (0..60).collect();
         let pixels = PixelsRef::new(&bytes, size).unwrap();
         let mut planes = Planes::default();
-        planes.reset(Size::new(70, 3));
+        planes.reset(Size::new(70, 3), false);
         planes.copy_from(pixels);
         let window = planes.as_ref().window(Rect { x: 3, y: 1, width: 2, height: 3 });
         for y in 0..3 {
@@ -197,7 +184,7 @@ mod tests {
     #[test]
     fn gray_shares_one_plane() {
         let mut planes = Planes::default();
-        planes.reset_gray(Size::new(2, 1));
+        planes.reset(Size::new(2, 1), true);
         planes.padded_row_mut(0, 0)[..2].copy_from_slice(&[7, 9]);
         assert!(planes.as_ref().is_gray());
         assert_eq!(planes.as_ref().row(2, 0), [7, 9]);

@@ -140,9 +140,10 @@ impl ring::Produce for Views {
         let size = plan.sizes[image];
         let stored = self.set.stored(plan.samples[image].into())?;
         let plans = plan.rows_of(image).map(|row| &plan.views[row]);
-        let shared = match scratch.renderer.needs_all() {
-            true => Some(size.rect()),
-            false => shared_region(plans, size, decode::reads_parts(stored.info.codec)),
+        let shared = if scratch.renderer.needs_all() {
+            Some(size.rect())
+        } else {
+            shared_region(plans, size, decode::reads_parts(stored.info.codec))
         };
         let mut views = 0;
         match shared {

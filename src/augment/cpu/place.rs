@@ -27,14 +27,8 @@ pub(super) fn crop<'a>(plan: &ViewPlan, source: Region<'a>, image: Size, scratch
     }
 
     let size = Size::new(width as u32, height as u32);
-    let channels = if held.is_gray() {
-        scratch.reset_gray(size);
-        1
-    } else {
-        scratch.reset(size);
-        3
-    };
-    for channel in 0..channels {
+    scratch.reset(size, held.is_gray());
+    for channel in 0..held.channels() {
         for row in 0..size.height {
             let from = held.row(channel, reflect(i32::from(y) + row as i32, image.height) - source.y);
             let to = &mut scratch.padded_row_mut(channel, row)[..size.width as usize];

@@ -1,10 +1,8 @@
 //! The two resize passes, one plane after the other. Tables: [`weights`](crate::augment::weights).
 
 use crate::augment::ViewSpec;
-use crate::augment::weights::{Table, Taps, WEIGHT_BITS};
+use crate::augment::weights::{Table, Taps, level};
 use crate::image::PlanesRef;
-
-const HALF: i32 = 1 << (WEIGHT_BITS - 1);
 
 /// Tables of the last size and the rows between the passes.
 #[derive(Default)]
@@ -22,8 +20,7 @@ impl Resizer {
         let (side, size) = (spec.size as usize, crop.size());
         self.columns.prepare(size.width, spec.size, spec.filter);
         self.rows.prepare(size.height, spec.size, spec.filter);
-        let channels = if crop.is_gray() { 1 } else { 3 };
-        for (channel, out) in out.chunks_exact_mut(side * side).take(channels).enumerate() {
+        for (channel, out) in out.chunks_exact_mut(side * side).take(crop.channels()).enumerate() {
             if size.height == spec.size {
                 self.widen(crop, channel, side, out);
                 continue;
@@ -46,7 +43,7 @@ impl Resizer {
             }
             for (Taps { first, weights }, to) in self.columns.iter().zip(to) {
                 let sum = weights.iter().zip(&from[first..]).map(|(weight, value)| weight * i32::from(*value));
-                *to = level(HALF + sum.sum::<i32>());
+                *to = level(sum.sum());
             }
         }
     }
@@ -55,7 +52,7 @@ impl Resizer {
     fn stack(&mut self, from: &[u8], side: usize, out: &mut [u8]) {
         self.sums.resize(side, 0);
         for (Taps { first, weights }, to) in self.rows.iter().zip(out.chunks_exact_mut(side)) {
-            self.sums.fill(HALF);
+            self.sums.fill(0);
             for (row, weight) in from[first * side..].chunks_exact(side).zip(weights) {
                 for (sum, value) in self.sums.iter_mut().zip(row) {
                     *sum += weight * i32::from(*value);
@@ -66,9 +63,4 @@ impl Resizer {
             }
         }
     }
-}
-
-/// A sum of weighted pixels, half a unit included, as a level.
-fn level(sum: i32) -> u8 {
-    (sum >> WEIGHT_BITS).clamp(0, 255) as u8
 }

@@ -4,15 +4,15 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use metacl::augment::{TaskPolicy, ViewPlan};
-use metacl::episode::{EpisodeError, EpisodeSpec, Order, Planner};
+use metacl::augment::ViewPlan;
+use metacl::episode::Order;
 use metacl::loader::{LoadError, LoaderOptions, load_views};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::extract::write_new;
-use super::recipe::RecipeName;
+use super::recipe::Source;
 use super::text::print;
-use super::{Failure, Outcome, dataset};
+use super::{Failure, Outcome};
 
 /// Images of a step; of no influence on the views.
 const BATCH: u32 = 64;
@@ -30,48 +30,30 @@ const BATCH: u32 = 64;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// Dataset, split folder or .mcs file
-    data: PathBuf,
-    /// How views are drawn
-    #[arg(long, value_enum)]
-    recipe: RecipeName,
-    /// Seed of the draws
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    #[command(flatten)]
+    source: Source,
     /// How many samples
     #[arg(long, value_name = "N")]
     samples: u32,
     /// File to write; an existing one is not overwritten
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Split of a dataset [default: train, or the only one]
-    #[arg(long, value_name = "NAME")]
-    split: Option<String>,
     /// Worker threads; of no influence on the views
     #[arg(long, default_value_t = 2)]
     workers: usize,
 }
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let place = dataset::split(&args.data, args.split.as_deref())?;
+    let place = args.source.place()?;
     let set = Arc::new(place.open()?);
     let samples = u64::from(args.samples);
     if samples == 0 || samples > set.len() {
         let (path, found) = (place.path.display(), set.len());
         return Err(Failure::Usage(format!("--samples {samples}: {path} holds {found}; give a number from 1 to that")));
     }
-    let recipe = args.recipe.recipe();
+    let recipe = args.source.recipe.recipe();
     let view = recipe.spec();
-    let spec = EpisodeSpec {
-        seed: args.seed,
-        batch: BATCH,
-        order: Order::Sequential,
-        views: recipe.views(),
-        task: TaskPolicy::Upright,
-        view,
-        rank: (0, 1),
-    };
-    let planner = Planner::new(spec, samples).map_err(|error: EpisodeError| Failure::Failed(error.to_string()))?;
+    let planner = args.source.planner(samples, BATCH, Order::Sequential, recipe.views())?;
     let steps = planner.steps_per_epoch();
     let options = LoaderOptions { workers: args.workers, ..LoaderOptions::default() };
 

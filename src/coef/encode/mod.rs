@@ -12,9 +12,9 @@ mod pack;
 use chunk::ChunkWriter;
 use pack::Packer;
 
-use super::layout::{FIXED, RGB, TABLE, VERSION, blocks, checksum, covered, mcu_rows};
+use super::layout::{FIXED, RGB, TABLE, VERSION, block_rows, checksum, covered, mcu_rows};
 use super::tile::CHUNK;
-use super::{Coefficients, ColourSpace, Component, NotCovered};
+use super::{Coefficients, ColourSpace, NotCovered};
 
 /// The record of `picture`; [`coefficients`](super::coefficients) is its inverse.
 ///
@@ -38,8 +38,7 @@ fn encode_with(picture: &Coefficients, packer: Packer) -> Result<Vec<u8>, NotCov
         let start = record.len();
         put_u32(&mut record, starts + 4 * row, start)?;
         for component in &picture.components {
-            let factor = component.sampling.1 as usize;
-            for block_row in row * factor..((row + 1) * factor).min(component.rows) {
+            for block_row in block_rows(row, component.sampling, component.rows) {
                 let blocks = &component.blocks[block_row * component.columns..][..component.columns];
                 append_block_row(&mut record, blocks, &mut writer)?;
             }
@@ -63,11 +62,11 @@ fn check(picture: &Coefficients) -> Result<(), NotCovered> {
     if !covered(&samplings) || (samplings.len() == 1) != (picture.space == ColourSpace::Gray) {
         return Err(NotCovered::Sampling(samplings));
     }
-    let fits = |component: &Component| {
-        let (columns, rows) = blocks(picture.size, component.sampling, samplings[0]);
+    let fits = |index: &usize| {
+        let (component, (columns, rows)) = (&picture.components[*index], picture.blocks(*index));
         (component.columns, component.rows, component.blocks.len()) == (columns, rows, columns * rows)
     };
-    match picture.components.iter().position(|component| !fits(component)) {
+    match (0..samplings.len()).find(|index| !fits(index)) {
         Some(component) => Err(NotCovered::Shape(component)),
         None => Ok(()),
     }

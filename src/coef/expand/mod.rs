@@ -69,11 +69,7 @@ impl Expander {
         if region.size().area() == 0 || !region.fits(size) {
             return Err(CoefError::Region { region, size });
         }
-        if header.space == ColourSpace::Gray {
-            out.reset_gray(region.size());
-        } else {
-            out.reset(region.size());
-        }
+        out.reset(region.size(), header.space == ColourSpace::Gray);
         let window = Window::new(&header, region);
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = self.avx2 {

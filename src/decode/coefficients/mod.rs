@@ -13,8 +13,6 @@ mod write;
 pub use read::{CoefficientsError, jpeg_coefficients};
 pub use write::{WriteJpegError, write_jpeg};
 
-use crate::coef::{Coefficients, ColourSpace};
-
 /// Whether baseline Huffman codes reach every coefficient (ITU-T T.81, tables F.1 and F.2): DC in -1024..=1023, so that two differ
 /// by less than 2^11, AC in -1023..=1023. Encoders of 8-bit samples make no others.
 fn in_range(blocks: &[[i16; 64]]) -> bool {
@@ -23,21 +21,4 @@ fn in_range(blocks: &[[i16; 64]]) -> bool {
     blocks.iter().all(|block| {
         largest_bits(block.as_slice()) < 1024 || (-1024..=1023).contains(&block[0]) && largest_bits(&block[1..]) < 1024
     })
-}
-
-/// Blocks of a row, block rows of component `index` (see [`Component`](crate::coef::Component)).
-fn blocks(coefficients: &Coefficients, index: usize) -> (usize, usize) {
-    let (h, v) = coefficients.components[index].sampling;
-    let (most_h, most_v) = coefficients.largest_sampling();
-    let count = |side: u32, factor: u8, most: u8| {
-        (u64::from(side) * u64::from(factor)).div_ceil(8 * u64::from(most).max(1)) as usize
-    };
-    (count(coefficients.size.width, h, most_h), count(coefficients.size.height, v, most_v))
-}
-
-fn components(space: ColourSpace) -> usize {
-    match space {
-        ColourSpace::Gray => 1,
-        ColourSpace::YCbCr | ColourSpace::Rgb => 3,
-    }
 }

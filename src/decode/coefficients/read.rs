@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 use std::ptr::{self, NonNull};
 
-use super::{components, ffi, in_range};
+use super::{ffi, in_range};
 use crate::coef::{Coefficients, ColourSpace, Component};
 use crate::decode::turbo::{MOST_SCANS, jpeg_error};
 use crate::decode::{DecodeError, Limits, grown};
@@ -39,7 +39,7 @@ pub fn jpeg_coefficients(
     let space = covered(&reader.header)?;
     let rgb = pixels.map(|pixels| grown(pixels, size.area() as usize * 3));
     reader.read(rgb)?;
-    let components = (0..components(space)).map(|index| reader.component(index)).collect::<Result<_, _>>()?;
+    let components = (0..space.components()).map(|index| reader.component(index)).collect::<Result<_, _>>()?;
     let mut coefficients = Coefficients { size, space, components };
     if space == ColourSpace::Gray {
         // A single component is not interleaved: its factors mean nothing.

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 use std::ptr::NonNull;
 
-use super::{blocks, components, ffi, in_range};
+use super::{ffi, in_range};
 use crate::coef::{Coefficients, ColourSpace};
 
 /// Why coefficients make no JPEG file.
@@ -74,7 +74,7 @@ pub fn write_jpeg(coefficients: &Coefficients, optimise: bool) -> Result<Vec<u8>
 
 fn check(coefficients: &Coefficients) -> Result<(), WriteJpegError> {
     let (found, space) = (coefficients.components.len(), coefficients.space);
-    let expected = components(space);
+    let expected = space.components();
     if found != expected {
         return Err(WriteJpegError::Components { found, expected, space });
     }
@@ -84,7 +84,7 @@ fn check(coefficients: &Coefficients) -> Result<(), WriteJpegError> {
         if !(1..=4).contains(&h) || !(1..=4).contains(&v) {
             return malformed("sampling factors are 1 to 4");
         }
-        if (component.columns, component.rows) != blocks(coefficients, index) {
+        if (component.columns, component.rows) != coefficients.blocks(index) {
             return malformed("its rows or columns are not those of the image's size");
         }
         if component.blocks.len() != component.columns * component.rows {

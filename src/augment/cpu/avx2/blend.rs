@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::lanes::{I16x16, load_i16, load_u8, store_i16, store_u8};
+use super::lanes::{I16x16, bytes, load_i16, load_u8, store_i16, store_u8};
 
 /// Vectors of a block and channel.
 pub(super) const VECTORS: usize = 32;
@@ -47,12 +47,13 @@ impl Block {
         for (from, to) in self.planes.iter().zip(planes) {
             let (pairs, _) = from.as_chunks::<2>();
             let (whole, rest) = to.as_chunks_mut::<32>();
-            for (from, to) in pairs.iter().zip(&mut *whole) {
-                store_u8(to, bytes(from));
+            for ([low, high], to) in pairs.iter().zip(&mut *whole) {
+                store_u8(to, bytes(load_i16(low), load_i16(high)));
             }
             if !rest.is_empty() {
                 let mut last = [0; 32];
-                store_u8(&mut last, bytes(&pairs[whole.len()]));
+                let [low, high] = &pairs[whole.len()];
+                store_u8(&mut last, bytes(load_i16(low), load_i16(high)));
                 rest.copy_from_slice(&last[..rest.len()]);
             }
         }
@@ -117,13 +118,6 @@ impl Block {
         super::lanes::store_i32(&mut lanes, sums);
         lanes.iter().map(|lane| *lane as u64).sum()
     }
-}
-
-/// Two vectors of levels as bytes.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn bytes([low, high]: &[I16x16; 2]) -> __m256i {
-    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(load_i16(low), load_i16(high)))
 }
 
 /// Larger factors clamp the same values, and would leave the range of an i32.

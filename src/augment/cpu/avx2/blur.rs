@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::super::blur::Taps;
-use super::lanes::{I16x16, load_i16, load_loose_i16, load_u8, store_i16, store_loose_i16, store_u8};
+use super::lanes::{I16x16, bytes, load_i16, load_loose_i16, load_u8, store_i16, store_loose_i16, store_u8};
 
 /// Buffers for views of one size.
 pub(super) struct Blur {
@@ -135,12 +135,12 @@ impl Rows<'_> {
         let (whole, rest) = to.as_chunks_mut::<32>();
         for (number, to) in whole.iter_mut().enumerate() {
             let x = self.margin + 32 * number;
-            store_u8(to, packed(self.levels::<TAPS>(weights, x), self.levels::<TAPS>(weights, x + 16)));
+            store_u8(to, bytes(self.levels::<TAPS>(weights, x), self.levels::<TAPS>(weights, x + 16)));
         }
         if !rest.is_empty() {
             let x = self.margin + 32 * whole.len();
             let mut last = [0; 32];
-            store_u8(&mut last, packed(self.levels::<TAPS>(weights, x), self.levels::<TAPS>(weights, x + 16)));
+            store_u8(&mut last, bytes(self.levels::<TAPS>(weights, x), self.levels::<TAPS>(weights, x + 16)));
             rest.copy_from_slice(&last[..rest.len()]);
         }
     }
@@ -159,10 +159,4 @@ impl Rows<'_> {
         }
         _mm256_srai_epi16::<6>(_mm256_add_epi16(sum, _mm256_set1_epi16(32)))
     }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn packed(low: __m256i, high: __m256i) -> __m256i {
-    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(low, high))
 }

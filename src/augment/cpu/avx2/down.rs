@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 
 use super::axis::Axis;
 use super::lanes::{F32x8, load_f32, store_u8};
-use crate::augment::weights::WEIGHT_BITS;
+use crate::augment::weights::{WEIGHT_BITS, level};
 
 /// Weights of one axis, output after output.
 #[derive(Default)]
@@ -132,8 +132,7 @@ impl Down {
         for (x, to) in to.iter_mut().enumerate().filter(|(x, _)| open >> x & 1 != 0) {
             let weights = &self.exact[self.weights(y)];
             let products = weights.iter().zip(lines.chunks(stride)).map(|(weight, line)| weight * line[0].0[x] as i32);
-            let exact: i32 = products.sum();
-            *to = ((exact + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, 255) as u8;
+            *to = level(products.sum());
         }
     }
 }

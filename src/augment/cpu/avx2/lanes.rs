@@ -26,6 +26,13 @@ pub(super) fn store_u8(to: &mut [u8; 32], value: __m256i) {
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
 }
 
+/// Two vectors of levels, clamped, as bytes in their order.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn bytes(low: __m256i, high: __m256i) -> __m256i {
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(low, high))
+}
+
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn load_i16(from: &I16x16) -> __m256i {

@@ -36,11 +36,10 @@ impl Resizer {
     pub(super) fn resize(&mut self, crop: PlanesRef<'_>, mirror: bool, out: &mut [u8]) {
         let Self { spec, axis, columns, rows, window, small } = self;
         let (side, size) = (spec.size as usize, crop.size());
+        let planes = out.chunks_exact_mut(side * side).take(crop.channels());
         if size == Size::new(spec.size, spec.size) {
-            return copy(crop, mirror, out);
+            return copy(crop, mirror, planes);
         }
-        let channels = if crop.is_gray() { 1 } else { 3 };
-        let planes = out.chunks_exact_mut(side * side).take(channels);
         if let Some(small) = small.as_mut().filter(|small| small.takes(size)) {
             return small.resize(crop, mirror, *spec, axis, planes);
         }
@@ -60,10 +59,9 @@ impl Resizer {
 }
 
 /// What resizing to the same size is.
-fn copy(crop: PlanesRef<'_>, mirror: bool, out: &mut [u8]) {
+fn copy<'a>(crop: PlanesRef<'_>, mirror: bool, planes: impl Iterator<Item = &'a mut [u8]>) {
     let side = crop.size().width as usize;
-    let channels = if crop.is_gray() { 1 } else { 3 };
-    for (channel, out) in out.chunks_exact_mut(side * side).take(channels).enumerate() {
+    for (channel, out) in planes.enumerate() {
         for (y, to) in (0..).zip(out.chunks_exact_mut(side)) {
             to.copy_from_slice(crop.row(channel, y));
         }

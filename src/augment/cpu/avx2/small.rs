@@ -11,7 +11,7 @@ use super::down::pack_levels;
 use super::lanes::{F32x8, I16x16, load_f32, load_i16, load_u8, store_f32, store_u8};
 use super::tables::Tables;
 use crate::augment::ViewSpec;
-use crate::augment::weights::WEIGHT_BITS;
+use crate::augment::weights::{WEIGHT_BITS, level};
 use crate::image::{PAD, PlanesRef, Size};
 
 /// Width and height of the views.
@@ -218,8 +218,7 @@ fn settle(weights: &[i32; TAPS], lines: &[Line; TAPS], to: &mut [u8; SIDE]) {
     for vector in 0..SIDE / 8 {
         for lane in 0..8 {
             let products = weights.iter().zip(lines).map(|(weight, line)| weight * line[vector].0[lane] as i32);
-            let exact: i32 = products.sum();
-            to[output(vector, lane)] = ((exact + (1 << (WEIGHT_BITS - 1))) >> WEIGHT_BITS).clamp(0, 255) as u8;
+            to[output(vector, lane)] = level(products.sum());
         }
     }
 }

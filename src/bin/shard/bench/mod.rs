@@ -8,19 +8,17 @@ mod verdict;
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use metacl::augment::TaskPolicy;
-use metacl::episode::{EpisodeError, EpisodeSpec, Order, Planner};
+use metacl::episode::{Order, Planner};
 use metacl::loader::{Delivery, Executor, LoadError, LoaderOptions, load_views};
 use metacl::shard::{Codec, ShardSet, Verify};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::convert::all_cores;
-use super::recipe::RecipeName;
-use super::{Failure, Outcome, dataset, text};
+use super::recipe::{RecipeName, Source};
+use super::{Failure, Outcome, text};
 use report::Report;
 use usage::{Memory, Usage};
 
@@ -40,11 +38,8 @@ use usage::{Memory, Usage};
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// Dataset, split folder or .mcs file
-    data: PathBuf,
-    /// What is drawn of each image
-    #[arg(long, value_enum)]
-    recipe: RecipeName,
+    #[command(flatten)]
+    source: Source,
     /// Views of each image [default: the recipe's]
     #[arg(long, value_name = "V")]
     views: Option<NonZeroU32>,
@@ -54,18 +49,12 @@ pub(super) struct Args {
     /// How many samples, rounded up to whole batches [default: 4096, cifar 65536]
     #[arg(long, value_name = "N")]
     samples: Option<NonZeroU64>,
-    /// Seed of order and draws
-    #[arg(long, value_name = "S", default_value_t = 0)]
-    seed: u64,
     /// Who renders the views
     #[arg(long, value_enum, default_value_t = ExecutorName::Fast)]
     executor: ExecutorName,
     /// When checksums are compared
     #[arg(long, value_enum, default_value_t = VerifyName::Always)]
     verify: VerifyName,
-    /// Split of a dataset [default: train, or the only one]
-    #[arg(long, value_name = "NAME")]
-    split: Option<String>,
     /// Print figures and digest as JSON
     #[arg(long)]
     json: bool,
@@ -93,7 +82,7 @@ enum VerifyName {
 
 pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let executor = executor(args.executor)?;
-    let place = dataset::split(&args.data, args.split.as_deref())?;
+    let place = args.source.place()?;
     let verify = match args.verify {
         VerifyName::Always => Verify::Always,
         VerifyName::First => Verify::First,
@@ -103,7 +92,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let planner = planner(args, &set)?;
     let view = planner.spec().view;
     let batch = u64::from(planner.spec().batch);
-    let cifar = matches!(args.recipe, RecipeName::Cifar);
+    let cifar = matches!(args.source.recipe, RecipeName::Cifar);
     let samples = args.samples.map_or(if cifar { 65_536 } else { 4_096 }, NonZeroU64::get);
     let workers = args.workers.map_or_else(all_cores, NonZeroUsize::get);
     let options = LoaderOptions {
@@ -139,8 +128,8 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         view,
         verify: args.verify,
         executor: args.executor,
-        recipe: args.recipe,
-        seed: args.seed,
+        recipe: args.source.recipe,
+        seed: args.source.seed,
         kernels: metacl::augment::cpu::kernels(),
     };
     if args.json {
@@ -152,22 +141,13 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
 }
 
 fn planner(args: &Args, set: &ShardSet) -> Result<Planner, Failure> {
-    let recipe = args.recipe.recipe();
-    let mut views = recipe.views();
+    let mut views = args.source.recipe.recipe().views();
     if let Some(count) = args.views {
         views = vec![views[0]; count.get() as usize];
     }
-    let most = if matches!(args.recipe, RecipeName::Cifar) { 512 } else { 64 };
-    let spec = EpisodeSpec {
-        seed: args.seed,
-        batch: set.len().min(most) as u32,
-        order: Order::Shuffled { seed: args.seed },
-        views,
-        task: TaskPolicy::Upright,
-        view: recipe.spec(),
-        rank: (0, 1),
-    };
-    Planner::new(spec, set.len()).map_err(|error: EpisodeError| Failure::Failed(error.to_string()))
+    let most = if matches!(args.source.recipe, RecipeName::Cifar) { 512 } else { 64 };
+    let (samples, order) = (set.len(), Order::Shuffled { seed: args.source.seed });
+    args.source.planner(samples, samples.min(most) as u32, order, views)
 }
 
 fn executor(name: ExecutorName) -> Result<Executor, Failure> {
