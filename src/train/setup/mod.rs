@@ -1,0 +1,147 @@
+//! From a config to a run: opens the data, builds the task, resumes, trains, judges.
+//!
+//! - `pretrain`: an encoder and a head on episodes. `evaluate`: a linear layer on a saved encoder. `parts`: what the stages need,
+//!   out of a config.
+
+mod evaluate;
+mod parts;
+mod pretrain;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tch::Device;
+
+use self::parts::{loader_options, shape};
+use super::checkpoint::Checkpoint;
+use super::judge::comparable;
+use super::task::Task;
+use super::{Console, Position, Records, Rhythm, TrainError, train};
+use crate::config::{self, Config, Loaded, Problem, Value};
+use crate::episode::Planner;
+use crate::loader::load_views;
+use crate::nn::Encoder;
+use crate::optim::{Optimizer, Schedule};
+use crate::shard::{ShardSet, Verify};
+
+/// Runs what `loaded` asks for; the run's folder goes under `logs`. Setting `stop` ends it after a checkpoint.
+///
+/// # Errors
+/// Everything that keeps the run from starting or going on.
+pub fn run(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
+    if let Some(threads) = loaded.config.threads {
+        tch::set_num_threads(threads as i32);
+    }
+    match loaded.config.problem {
+        Problem::SimClr => pretrain::pretrain(loaded, console, logs, stop),
+        _ => evaluate::evaluate(loaded, console, logs, stop),
+    }
+}
+
+/// The splits of the dataset.
+struct Data {
+    train: Arc<ShardSet>,
+    test: Option<Arc<ShardSet>>,
+}
+
+impl Data {
+    fn open(config: &Config) -> Result<Self, TrainError> {
+        let folder = config.data_folder()?;
+        let verify = match config.verify {
+            config::Verify::Always => Verify::Always,
+            config::Verify::First => Verify::First,
+            config::Verify::Never => Verify::Never,
+        };
+        let open =
+            |split: &str| Ok::<_, TrainError>(Arc::new(ShardSet::open_split(&folder, split)?.with_verify(verify)));
+        let train = open("train")?;
+        let held_out = ["test", "val"].into_iter().find(|split| folder.join(split).is_dir());
+        Ok(Self { train, test: held_out.map(open).transpose()? })
+    }
+}
+
+/// The checkpoint that `--ckpt` names.
+fn named_checkpoint(config: &Config) -> Result<Option<Checkpoint>, TrainError> {
+    if config.ckpt.is_empty() {
+        return Ok(None);
+    }
+    let checkpoint = Checkpoint::read(Path::new(&config.ckpt))?;
+    checkpoint.expect_arch(&config.arch.show())?;
+    Ok(Some(checkpoint))
+}
+
+/// Takes over the newest checkpoint of the run, or else the one that `--ckpt` names: weights, optimizer state and position; for
+/// `eval_only` no optimizer state.
+fn start(
+    records: &mut Records,
+    task: &dyn Task,
+    optimizer: &mut Optimizer,
+    config: &Config,
+    ckpt: Option<Checkpoint>,
+) -> Result<Position, TrainError> {
+    let Some(checkpoint) = records.newest_checkpoint()?.or(ckpt) else { return Ok(Position::default()) };
+    let path = &checkpoint.path;
+    task.load(&checkpoint.model).map_err(|source| TrainError::Weights { path: path.clone(), source: source.into() })?;
+    if !config.eval_only {
+        optimizer
+            .load_state(&checkpoint.optimizer)
+            .map_err(|source| TrainError::OptimizerState { path: path.clone(), source: source.into() })?;
+    }
+    records.resume(&checkpoint)
+}
+
+fn same_classes(config: &Config, train: &ShardSet, test: &ShardSet) -> Result<(), TrainError> {
+    if comparable(train, test) {
+        return Ok(());
+    }
+    let (train, test) = (train.classes().len(), test.classes().len());
+    Err(TrainError::Classes { dataset: config.data_path.clone(), train, test })
+}
+
+/// Trains from `position` to the end, unless the config only evaluates.
+#[allow(clippy::too_many_arguments)]
+fn go(
+    records: &mut Records,
+    task: &dyn Task,
+    optimizer: &mut Optimizer,
+    planner: Planner,
+    data: &Arc<ShardSet>,
+    mut position: Position,
+    config: &Config,
+    stop: &AtomicBool,
+) -> Result<Position, TrainError> {
+    if config.eval_only {
+        records.evaluation_line(&mut position, || task.evaluate(!config.final_eval))?;
+        return Ok(position);
+    }
+    let iters = config.iters.ok_or(TrainError::Unset { key: "iters", what: "say how many steps to train" })?;
+    let rhythm = Rhythm {
+        schedule: Schedule { shape: shape(config), base_lr: config.lr, iters, warmup: config.warmup },
+        iters,
+        accu_iter: config.accu_iter,
+        accu_mean: config.accu_mean,
+        log_freq: config.log_freq,
+        eval_freq: config.eval_freq,
+        save_freq: config.save_freq,
+    };
+    let steps_per_epoch = planner.steps_per_epoch();
+    records.begin(&position, steps_per_epoch)?;
+    let loader = load_views(data.clone(), planner, loader_options(config), position.iter..iters)?;
+    train(task, optimizer, loader, &rhythm, records, position, stop)
+}
+
+fn describe(encoder: &Encoder, data: &Data, device: Device) -> String {
+    let scalars: usize = encoder.weights().trained().iter().map(|(_, tensor)| tensor.numel()).sum();
+    let held_out = data.test.as_ref().map_or("no held-out images".into(), |test| format!("{} held out", test.len()));
+    format!(
+        "{} with {:.2} M parameters on {device:?}; {} training images, {held_out}",
+        encoder.spec().arch.name(),
+        scalars as f64 / 1e6,
+        data.train.len()
+    )
+}
+
+fn no_test(config: &Config) -> TrainError {
+    TrainError::NoTestSplit { dataset: config.data_path.clone() }
+}

@@ -1,0 +1,92 @@
+//! Pre-training: an encoder and a head on episodes.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use tch::Kind;
+
+use super::parts::{arch, embed_spec, encoder_spec, episodes, head, init, loader_options, rule};
+use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
+use crate::augment::ViewSpec;
+use crate::config::{Config, Loaded};
+use crate::device;
+use crate::episode::{Planner, RowLayout};
+use crate::nn::Encoder;
+use crate::optim::Optimizer;
+use crate::shard::ShardSet;
+use crate::train::judge::judge;
+use crate::train::pretrain::Pretraining;
+use crate::train::{Console, Records, TrainError};
+
+/// Most bytes of raw pixels that the final evaluation embeds; it needs about three times as much.
+const MOST_PIXEL_BYTES: u64 = 4 << 30;
+
+pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
+    let config = &loaded.config;
+    let data = Data::open(config)?;
+    match &data.test {
+        None if config.final_eval || config.eval_only => return Err(no_test(config)),
+        Some(test) if config.final_eval => {
+            same_classes(config, &data.train, test)?;
+            pixels_fit(config, &data.train)?;
+        }
+        _ => {}
+    }
+    let ckpt = named_checkpoint(config)?;
+    let device = device::best();
+    let spec = encoder_spec(config, arch(config.arch));
+    spec.arch.check_image_size(config.image_size())?;
+    let head = head(config);
+    // What does not fit is refused before a folder is made; the seed changes nothing about that.
+    let unseeded = episodes(config, 0);
+    head.check(RowLayout::new(unseeded.batch as usize, unseeded.views.len()))?;
+    Planner::new(unseeded, data.train.len())?;
+
+    let mut records = Records::open(loaded, logs, data.train.identity(), console)?;
+    let seed = records.seed();
+    let episodes = episodes(config, seed);
+    let planner = Planner::new(episodes.clone(), data.train.len())?;
+    let fresh = || Encoder::new(spec, Kind::Float, device, seed, init(config));
+    let task = Pretraining {
+        encoder: fresh(),
+        head,
+        episodes,
+        embed: embed_spec(config, seed, device)?,
+        loader: loader_options(config),
+        device,
+        train: data.train.clone(),
+        test: data.test.clone(),
+    };
+    let mut optimizer = Optimizer::new(rule(config), task.encoder.weights().trained());
+    let position = start(&mut records, &task, &mut optimizer, config, ckpt)?;
+
+    records.say(&format!(
+        "{}; batches of {} images, {} views each",
+        config.logit_scale(),
+        config.batch_size,
+        config.views()
+    ));
+    records.say(&describe(&task.encoder, &data, device));
+    let position = go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, stop)?;
+
+    let ended = Some(position.iter) == config.iters || config.eval_only;
+    let judgement = match &data.test {
+        Some(test) if config.final_eval && ended => {
+            records.say("final evaluation: trained encoder, untrained encoder, raw pixels");
+            Some(judge(&task.encoder, &fresh(), &data.train, test, &task.embed)?)
+        }
+        _ => None,
+    };
+    records.summary(&position, judgement)
+}
+
+/// The final evaluation holds the training views as f32, the raw pixels that encoders are compared with.
+fn pixels_fit(config: &Config, train: &ShardSet) -> Result<(), TrainError> {
+    let samples = config.eval_samples.unwrap_or(u64::MAX).min(train.len());
+    let bytes = samples.saturating_mul(4 * ViewSpec::bicubic(config.image_size()).bytes() as u64);
+    if bytes > MOST_PIXEL_BYTES {
+        let fits = samples * MOST_PIXEL_BYTES / bytes;
+        return Err(TrainError::TooManyPixels { samples, bytes, fits });
+    }
+    Ok(())
+}
