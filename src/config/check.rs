@@ -131,7 +131,18 @@ impl Check<'_> {
         self.need(c.n_query > 0, "n_query", "a class needs at least 1 query view")?;
         let shots = u64::from(c.n_supp) + u64::from(c.n_query);
         let rule = format!("head {} needs n_supp + n_query = {shots}: give --multiplier {shots}", self.text("head"));
-        self.need(u64::from(c.views()) == shots, "multiplier", rule)
+        self.need(u64::from(c.views()) == shots, "multiplier", rule)?;
+        match c.head {
+            Head::R2d2 => self.need(c.reg >= 0.0, "reg", "the ridge must not be negative"),
+            Head::Svm => {
+                let classes = c.batch_size.saturating_mul(if c.task_rot == TaskRot::Expand { 4 } else { 1 });
+                let tasks = u64::from(c.svm_tasks);
+                let rule = format!("it must divide the batch's {classes} classes into tasks of at least 2");
+                let fits = tasks > 0 && classes.is_multiple_of(tasks) && classes / tasks >= 2;
+                self.need(fits, "svm_tasks", rule)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn evaluation(&self) -> Result<(), ConfigError> {
@@ -152,7 +163,6 @@ impl Check<'_> {
         let trains = matches!(c.problem, Problem::SimClr | Problem::Byol);
         let foreseen = [
             ("problem", matches!(c.problem, Problem::Byol | Problem::SemiSupervisedEval), "sim-clr and eval are"),
-            ("head", trains && matches!(c.head, Head::R2d2 | Head::Svm), "contrastive and PN are"),
             ("qcm", trains && c.qcm, "leave it false"),
             ("rottlr", trains && c.rottlr > 0.0, "leave it out; rottlr_p turns whole classes"),
             ("finetune", !trains && c.finetune, "the linear layer on a frozen encoder is"),

@@ -182,8 +182,6 @@ fn values_out_of_range_are_refused_by_key() {
 #[test]
 fn features_to_come_are_refused_where_they_would_be_used() {
     let rows = [
-        ("head", "R2D2"),
-        ("head", "SVM"),
         ("qcm", "true"),
         ("rottlr", "0.5"),
         ("problem", "byol"),
@@ -290,7 +288,7 @@ fn errors_are_one_line() {
         quick(&["--temprature", "1"]).unwrap_err(),
         quick(&["--lr", "fast"]).unwrap_err(),
         quick(&["--warmup", "2"]).unwrap_err(),
-        quick(&["--head", "R2D2"]).unwrap_err(),
+        quick(&["--head", "R2D2", "--reg", "-1"]).unwrap_err(),
         run(&["--config", "/no/such.yaml"]).unwrap_err(),
     ];
     for error in errors {
