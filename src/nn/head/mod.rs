@@ -1,7 +1,7 @@
 //! Heads: embeddings of one task to a loss. One head a file, `(z, rows, parameters) -> HeadOut`.
 //!
 //! - [`nt_xent`]: contrastive, any number of views. [`proto`]: prototypes, [`r2d2`]: ridge regression, [`svm`]: support vectors, any shots.
-//! - [`rotation`]: the loss of rotation prediction, on logits.
+//! - [`byol`]: predictions against targets, any number of views. [`rotation`]: the loss of rotation prediction, on logits.
 //!
 //! `z` is `[rows, d]`, raw projector output in the order of [`RowLayout`], f32 or f64. Every head normalises its rows itself ([`unit_rows`]),
 //! so embeddings gathered from several processes only have to be brought into [`RowLayout::joined`] order.
@@ -9,6 +9,7 @@
 //! **Temperature means different things**, as published: the contrastive head and the support vector head multiply by it, the
 //! prototype head and the ridge head divide by it.
 
+pub mod byol;
 pub mod nt_xent;
 pub mod proto;
 pub mod r2d2;
