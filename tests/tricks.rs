@@ -51,7 +51,7 @@ fn number(line: &Value, key: &str) -> f64 {
 fn each_combination_is_the_weighted_sum_of_its_terms() {
     let folder = tempfile::tempdir().unwrap();
     dataset(&folder.path().join("data"));
-    let short: &[&str] = &["--iters", "4"];
+    let short: &[&str] = &["--iters", "2"];
     let objectives: [&[&str]; 6] = [
         &["--head", "contrastive"],
         &["--head", "contrastive", "--multiplier", "3"],
@@ -74,7 +74,7 @@ fn each_combination_is_the_weighted_sum_of_its_terms() {
     for (n, objective) in objectives.iter().enumerate() {
         for (k, (flags, weights)) in tricks.iter().enumerate() {
             let (_, lines) = trained(folder.path(), &format!("{n}-{k}"), &[short, objective, flags]);
-            assert_eq!(lines.len(), 4);
+            assert_eq!(lines.len(), 2);
             for line in &lines {
                 let sum: f64 = weights.iter().map(|(term, weight)| weight * number(line, term)).sum();
                 assert!((number(line, "train_loss") - sum).abs() <= 1e-4 * sum.abs().max(1.0), "{objective:?} {line}");
@@ -117,15 +117,17 @@ fn worker_threads_do_not_change_a_trick() {
     assert_eq!(of("1"), of("5"));
 }
 
-/// The loss of 60 steps falls, the target lags behind, and the encoder evaluates like any other.
+/// The loss falls, the target lags behind, and the encoder evaluates like any other.
 #[test]
 fn byol_trains_and_its_encoder_evaluates() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     dataset(&data);
-    let (run_folder, lines) = trained(folder.path(), "byol", &[BYOL, &["--iters", "60", "--lr", "0.1"]]);
-    let mean = |lines: &[Value]| lines.iter().map(|line| number(line, "term_head")).sum::<f64>() / lines.len() as f64;
-    let (early, late) = (mean(&lines[..10]), mean(&lines[50..]));
+    let (run_folder, lines) =
+        trained(folder.path(), "byol", &[BYOL, &["--iters", "100", "--log_freq", "10", "--lr", "0.2"]]);
+    let mean = |line: &Value| number(line, "train_loss_mean");
+    let (early, late) = (mean(&lines[0]), mean(&lines[9]));
+    println!("{early} to {late}: {:?}", lines.iter().map(|l| (mean(l), number(l, "feature_std"))).collect::<Vec<_>>());
     assert!(late < 0.8 * early, "{early} to {late}");
 
     let path = run_folder.join("checkpoint.safetensors");

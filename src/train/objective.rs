@@ -16,7 +16,7 @@ pub enum Objective {
     /// Prediction of one view's embedding from another's.
     Bootstrap {
         /// Predictor and target.
-        networks: Bootstrap,
+        networks: Box<Bootstrap>,
         /// Share of the target that an update keeps at the start; it rises to 1 with half a cosine.
         momentum: f64,
         /// Micro-batches of the run.

@@ -100,7 +100,7 @@ pub(super) fn objective(config: &Config, encoder: &Encoder, seed: u64) -> Object
         Problem::Simsiam => Bootstrap::simsiam(encoder, i64::from(config.byol_width) / 4, seed, style),
         _ => return Objective::Head(head(config)),
     };
-    Objective::Bootstrap { networks, momentum: config.byol_momentum, iters: config.iters.unwrap_or(1) }
+    Objective::Bootstrap { networks: networks.into(), momentum: config.byol_momentum, iters: config.iters.unwrap_or(1) }
 }
 
 /// The encoder's projector: the published one, or of the paper whose loss is used.
