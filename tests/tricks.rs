@@ -52,10 +52,12 @@ fn each_combination_is_the_weighted_sum_of_its_terms() {
     let folder = tempfile::tempdir().unwrap();
     dataset(&folder.path().join("data"));
     let short: &[&str] = &["--iters", "2"];
-    let objectives: [&[&str]; 6] = [
+    let objectives: [&[&str]; 8] = [
         &["--head", "contrastive"],
         &["--head", "contrastive", "--multiplier", "3"],
         &["--head", "PN", "--n_supp", "2", "--n_query", "2"],
+        &["--head", "R2D2", "--n_query", "2"],
+        &["--head", "SVM", "--svm_tasks", "2"],
         BYOL,
         &["--problem", "byol", "--byol_hidden", "32", "--multiplier", "3"],
         SIMSIAM,
@@ -91,7 +93,7 @@ fn with_every_trick_a_resumed_run_equals_an_unbroken_one() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     dataset(&data);
-    for (n, objective) in [&["--head", "PN"], BYOL, SIMSIAM].into_iter().enumerate() {
+    for (n, objective) in [&["--head", "SVM"], BYOL, SIMSIAM].into_iter().enumerate() {
         let (whole, expected) = trained(folder.path(), &format!("whole{n}"), &[objective, ALL]);
         let logs = folder.path().join(format!("broken{n}"));
         let broken = loaded(&data, &[objective, ALL].concat());

@@ -98,8 +98,82 @@ impl Bootstrap {
         }
         self.weights.load(&predictor)?;
         if let Some(own) = &self.target {
-            own.weights().load(&target)?;
+            own.weights().load(&target).map_err(of_target)?;
         }
         Ok(others)
+    }
+}
+
+/// The error about a target's tensor, under its name in the checkpoint.
+fn of_target(mut error: NnError) -> NnError {
+    if let NnError::Missing { name }
+    | NnError::Unexpected { name }
+    | NnError::Shape { name, .. }
+    | NnError::Kind { name, .. } = &mut error
+    {
+        name.insert_str(0, TARGET);
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{Arch, EncoderSpec, Stem};
+    use tch::{Device, Kind};
+
+    fn encoder(seed: u64) -> Encoder {
+        let spec = EncoderSpec { arch: Arch::Conv4 { filters: 4 }, stem: Stem::Cifar };
+        let projector = ProjectorSpec { hidden: 6, outputs: 5, last_norm: false };
+        let encoder = Encoder::blank_with(spec, projector, Kind::Double, Device::Cpu);
+        encoder.weights().initialise(seed, InitStyle::Torch);
+        encoder
+    }
+
+    fn images() -> Tensor {
+        Tensor::arange(4 * 768, (Kind::Double, Device::Cpu)).reshape([4, 3, 16, 16]).sin() * 0.5 + 0.5
+    }
+
+    #[test]
+    fn the_target_starts_as_the_encoder_and_follows_it_ever_more_slowly() {
+        let online = encoder(1);
+        let byol = Bootstrap::byol(&online, 7, 1, InitStyle::Torch);
+        let [z, predictions, targets] = byol.embed(&online, &images(), Mode::Train);
+        assert_eq!((z.size(), predictions.size()), (vec![4, 5], vec![4, 5]));
+        assert_eq!(z.detach(), targets);
+        assert!(predictions.requires_grad() && !targets.requires_grad());
+
+        online.weights().copy_from(encoder(2).weights());
+        let first = |byol: &Bootstrap| {
+            let target = byol.target.as_ref().expect("BYOL has one").weights().trained();
+            target[0].1.double_value(&[0, 0, 0, 0])
+        };
+        let (before, towards) = (first(&byol), online.weights().trained()[0].1.double_value(&[0, 0, 0, 0]));
+        byol.follow(&online, 0.9, 0.5);
+        // Half-way: 1 - 0.1 / 2 is kept.
+        assert!((first(&byol) - (0.95 * before + 0.05 * towards)).abs() < 1e-15);
+        let at_the_end = first(&byol);
+        byol.follow(&online, 0.9, 1.0);
+        assert_eq!(first(&byol), at_the_end);
+    }
+
+    #[test]
+    fn simsiam_aims_at_the_encoder_itself() {
+        let online = encoder(1);
+        let [z, _, targets] =
+            Bootstrap::simsiam(&online, 2, 1, InitStyle::Torch).embed(&online, &images(), Mode::Train);
+        assert!(z.requires_grad() && !targets.requires_grad());
+        assert_eq!(z.detach(), targets);
+    }
+
+    #[test]
+    fn a_state_is_parted_and_a_foreign_one_refused() {
+        let online = encoder(1);
+        let byol = Bootstrap::byol(&online, 7, 1, InitStyle::Torch);
+        let mut state: HashMap<_, _> = byol.state().into_iter().chain(online.weights().state()).collect();
+        let others = byol.load(&state).expect("its own state");
+        assert_eq!(online.weights().load(&others), Ok(()));
+        state.remove("target.convnet.conv1.weight");
+        assert!(matches!(byol.load(&state), Err(NnError::Missing { name }) if name == "target.convnet.conv1.weight"));
     }
 }

@@ -84,7 +84,8 @@ impl State {
             matrix[i * samples + i] += 1.0;
         }
         let zeros = vec![0.0; samples * classes];
-        let mut state = Self { samples, classes, matrix, duals: zeros.clone(), slopes: zeros, rest: vec![0.0; classes] };
+        let mut state =
+            Self { samples, classes, matrix, duals: zeros.clone(), slopes: zeros, rest: vec![0.0; classes] };
         state.refresh();
         state
     }

@@ -166,9 +166,9 @@ mod tests {
 
     fn cases() -> impl Iterator<Item = (RowLayout, Shots, usize)> {
         let cases = [(1, 1, 1), (3, 1, 1), (1, 3, 2), (2, 2, 3), (2, 1, 2)];
-        cases.into_iter().map(|(n_supp, n_query, tasks)| {
-            (RowLayout::new(6, n_supp + n_query), Shots { n_supp, n_query }, tasks)
-        })
+        cases
+            .into_iter()
+            .map(|(n_supp, n_query, tasks)| (RowLayout::new(6, n_supp + n_query), Shots { n_supp, n_query }, tasks))
     }
 
     #[test]
