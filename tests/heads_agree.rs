@@ -89,34 +89,3 @@ fn golden_ranks_contrastive() {
         all.check(&format!("rank{rank}/ntxent_grad_z"), gradient, 1e-4);
     }
 }
-
-/// Steps of a linear network without mixing or rotation loss: the network's input to the head's loss and the weight's gradient.
-#[test]
-fn golden_plain_steps() {
-    let goldens = Goldens::open("steps");
-    let (mut plain, mut left) = (0, Vec::new());
-    for case in goldens.cases("step") {
-        let temperature = case.number("tau");
-        let head = match (case.count("qcm"), case.find("rottlr"), case.count("head")) {
-            (0, None, 0) => Head::Contrastive { temperature },
-            (0, None, 2) => Head::Proto { temperature, shots: Shots { n_supp: 1, n_query: 1 } },
-            _ => {
-                left.push(case.name);
-                continue;
-            }
-        };
-        plain += 1;
-        let images = case.tensor("model_input_0_z");
-        for (kind, loss, gradient) in PRECISIONS {
-            let weight = case.tensor("W").to_kind(kind).set_requires_grad(true);
-            let z = (images.flatten(1, -1).to_kind(kind) - 0.5).matmul(&weight);
-            let out = head.judge(&z, RowLayout::new(images.size()[0] as usize / 2, 2));
-            out.loss.backward();
-            check_loss(&case, &out.loss, loss);
-            case.check("grad_W_f64", &weight.grad(), gradient);
-            check_accuracy(&case, &out);
-        }
-    }
-    report("plain step", plain);
-    println!("left out, for another head, mixing or the rotation loss: {left:?}");
-}

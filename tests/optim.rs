@@ -254,3 +254,68 @@ fn parameters_without_a_gradient_stay_and_gradients_are_summed() {
         assert_eq!(network[1].1.grad(), &ones * 2.0);
     }
 }
+
+/// A network whose two gradients have the joint norm 5.
+fn with_gradients() -> Vec<(String, Tensor)> {
+    let network = small_network();
+    give_gradient(&network[0].1, &Tensor::from_slice(&[3.0f32, 0.0, 0.0, 0.0, 0.0, 0.0]).reshape([2, 3]));
+    give_gradient(&network[1].1, &Tensor::from_slice(&[0.0f32, 4.0]));
+    network
+}
+
+#[test]
+fn clipping_shortens_long_gradients_by_one_factor_and_leaves_short_ones() {
+    for (most, factor) in [(2.5, 0.5), (5.1, 1.0)] {
+        let network = with_gradients();
+        let rule = Rule::Sgd(Sgd { momentum: 0.0, weight_decay: 0.0 });
+        Optimizer::new(rule, clones(&network)).clipped(Some(most)).step(1.0);
+        let moved = |n: usize, at: &[i64]| (&small_network()[n].1 - &network[n].1).double_value(at);
+        assert!((moved(0, &[0, 0]) - 3.0 * factor).abs() < 1e-5 && (moved(1, &[1]) - 4.0 * factor).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn vectors_can_be_left_out_of_decay_and_adaptation() {
+    for rule in RULES {
+        let bias_after = |exclude: bool| {
+            let network = with_gradients();
+            let optimizer = Optimizer::new(rule, clones(&network));
+            let mut optimizer = if exclude { optimizer.excluding_vectors() } else { optimizer };
+            optimizer.step(0.1);
+            network[1].1.double_value(&[0])
+        };
+        // Its first gradient is zero: only decay moves it. LARS leaves a bias out by its name.
+        assert_eq!(bias_after(true), 0.5, "{rule:?}");
+        assert_eq!(bias_after(false) == 0.5, matches!(rule, Rule::Lars(_)), "{rule:?}");
+    }
+}
+
+#[test]
+fn a_scaled_loss_gives_the_same_update_and_an_overflow_none() {
+    for rule in RULES {
+        let run = |scaled: bool, overflow: bool| {
+            let network = small_network();
+            let optimizer = Optimizer::new(rule, clones(&network)).clipped(Some(0.1));
+            let mut optimizer = if scaled { optimizer.scaled() } else { optimizer };
+            let x = Tensor::arange(12, (Kind::Float, Device::Cpu)).reshape([4, 3]).sin();
+            for step in 0..3 {
+                optimizer.zero_grad();
+                let loss = x.linear(&network[0].1, Some(&network[1].1)).square().mean(Kind::Float);
+                // Too large for f32 only once scaled.
+                let loss = if overflow && step == 1 { loss * 1e38 } else { loss };
+                optimizer.scale(&loss).backward();
+                optimizer.step(0.1);
+            }
+            let state: HashMap<_, _> = optimizer.state().into_iter().collect();
+            (network, state["step"].int64_value(&[]), state.get("loss_scale").map(|scale| scale.double_value(&[0])))
+        };
+        let (plain, steps, none) = run(false, false);
+        let (scaled, same_steps, scale) = run(true, false);
+        assert_eq!((steps, same_steps, none, scale), (3, 3, None, Some(65536.0)));
+        // Powers of two: not a bit differs.
+        assert_eq!(plain, scaled, "{rule:?}");
+        let (skipped, steps, scale) = run(true, true);
+        assert_eq!((steps, scale), (2, Some(32768.0)), "{rule:?}");
+        assert!(skipped.iter().all(|(_, weight)| bool::try_from(weight.isfinite().all()).unwrap()));
+    }
+}

@@ -3,109 +3,13 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::io::{self, Write};
+mod train_support;
+
 use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use metacl::config::{self, Loaded};
-use metacl::image::Size;
-use metacl::rng::{Purpose, Stream};
-use metacl::shard::{Codec, NewSample, SplitWriter, WriteOptions};
-use metacl::train::{self, Console, TrainError};
-
-/// Two classes of 32 px pictures that differ in the direction of their stripes.
-fn dataset(folder: &Path) {
-    for (split, samples) in [("train", 40u32), ("test", 20)] {
-        let classes = vec!["across".to_owned(), "down".to_owned()];
-        let mut writer =
-            SplitWriter::create(&folder.join(split), WriteOptions { classes, ..Default::default() }).unwrap();
-        for sample in 0..samples {
-            let label = sample % 2;
-            let shade = Stream::new(1, Purpose::Synthetic).draw([sample, 0, 0, 0]).integer(100) as u32;
-            let pixel = |x: u32, y: u32| if label == 0 { y } else { x } / 4 % 2 * 120 + shade;
-            let bytes: Vec<u8> = (0..32 * 32).flat_map(|i| [pixel(i % 32, i / 32) as u8; 3]).collect();
-            let name = format!("{sample:02}");
-            let size = Size::new(32, 32);
-            writer.append(&NewSample { bytes: &bytes, size, codec: Codec::Raw, label, name: &name }).unwrap();
-        }
-        writer.finish().unwrap();
-    }
-}
-
-/// Flags of a short run that logs every step.
-const SHORT: &[&str] = &[
-    "--arch",
-    "Conv4",
-    "--batch_size",
-    "8",
-    "--iters",
-    "12",
-    "--log_freq",
-    "1",
-    "--seed",
-    "3",
-    "--lr",
-    "0.01",
-    "--opt",
-    "sgd",
-    "--workers",
-    "2",
-    "--threads",
-    "1",
-    "--run_id",
-    "a",
-];
-
-fn loaded(data: &Path, more: &[&str]) -> Loaded {
-    let mut arguments: Vec<String> = SHORT.iter().chain(more).map(|&text| text.to_owned()).collect();
-    arguments.extend(["--data_path".to_owned(), data.display().to_string()]);
-    match config::load(&arguments, &|_| None).unwrap() {
-        config::Command::Run(loaded) => *loaded,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// A console that asks the run to stop once it shows `at`.
-struct StopAt {
-    at: String,
-    shown: String,
-    stop: Arc<AtomicBool>,
-}
-
-impl Write for StopAt {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.shown.push_str(&String::from_utf8_lossy(bytes));
-        if !self.at.is_empty() && self.shown.contains(&self.at) {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn run(loaded: &Loaded, logs: &Path, stop_at: &str) -> Result<(), TrainError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let out = Box::new(StopAt { at: stop_at.to_owned(), shown: String::new(), stop: stop.clone() });
-    train::run(loaded, Console { out, is_terminal: false }, logs, &stop)
-}
-
-/// Every line of the log, without what depends on the clock.
-fn lines(run: &Path) -> Vec<serde_json::Value> {
-    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let parse = |line: &str| {
-        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
-        for clock in ["images_per_s", "data_wait_share"] {
-            line.as_object_mut().unwrap().remove(clock);
-        }
-        line
-    };
-    text.lines().map(parse).collect()
-}
+use metacl::train::TrainError;
+use train_support::{SHORT, dataset, lines, loaded, run};
 
 #[test]
 fn a_stopped_and_resumed_run_equals_an_unbroken_one() {
@@ -237,7 +141,7 @@ fn refusals_are_one_line_with_their_exit_code() {
         (&[here[0], here[1], "--multiplier", "1"], 2, "multiplier"),
         (&[here[0], here[1], "--batch_sise", "4"], 2, "batch_size"),
         (&[here[0], here[1], "--lr", "fast"], 2, "fast"),
-        (&[here[0], here[1], "--head", "R2D2"], 2, "R2D2"),
+        (&[here[0], here[1], "--head", "SVM", "--svm_tasks", "7"], 2, "svm_tasks"),
         (&[here[0], here[1], "--image_size", "8"], 2, "8"),
         (&[here[0], here[1], "--arch", "ResNet18", "--ckpt", &conv4], 1, "Conv4"),
         (&[here[0], here[1], "--test_bs", "0"], 2, "test_bs"),

@@ -1,4 +1,5 @@
-//! Build script: compiles the C half of `src/decode/coefficients` (feature `turbo`), and writes into every binary, test and bench
+//! Build script: compiles the C half of `src/decode/coefficients` (feature `turbo`) and the C++ half of `src/nn/autocast` (feature
+//! `torch`), and writes into every binary, test and bench
 //! where its shared libraries lie, so that they run from any folder with no variable set.
 //!
 //! - `LIBTORCH/lib` (feature `torch`): libtorch and the CUDA runtime it was built with. Its CUDA half is linked explicitly: no
@@ -25,6 +26,8 @@ fn main() {
     }
     #[cfg(feature = "turbo")]
     coefficients();
+    #[cfg(feature = "torch")]
+    autocast();
 }
 
 /// The shim over libjpeg, against the headers that turbojpeg-sys has installed; its symbols are in that crate's static library.
@@ -34,6 +37,28 @@ fn coefficients() {
     println!("cargo:rerun-if-changed={SHIM}");
     let include = std::env::var("DEP_TURBOJPEG_INCLUDE").expect("turbojpeg-sys says where its headers are");
     cc::Build::new().file(SHIM).includes(include.split(',')).compile("metacl_coefficients");
+}
+
+/// The shim over libtorch's autocast, with torch-sys's flags; one file, 15 s for its headers.
+#[cfg(feature = "torch")]
+fn autocast() {
+    const SHIM: &str = "src/nn/autocast/shim.cpp";
+    println!("cargo:rerun-if-changed={SHIM}");
+    println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
+    let root = std::env::var_os("LIBTORCH").expect("LIBTORCH is libtorch's folder: run tools/setup");
+    let include = Path::new(&root).join("include");
+    let abi = std::env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
+    cc::Build::new()
+        .cpp(true)
+        .std("c++17")
+        .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
+        .includes([include.join("torch/csrc/api/include"), include])
+        // The headers are not ours to mend, and take twice as long with -O3 or debug information.
+        .warnings(false)
+        .opt_level(1)
+        .debug(false)
+        .file(SHIM)
+        .compile("metacl_autocast");
 }
 
 /// The folder of libtorch's libraries; none where the feature is off or torch-sys looks for them by itself.

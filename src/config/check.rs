@@ -13,7 +13,12 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Result<(), ConfigErro
     check.processes()?;
     check.not_in_this_version()?;
     match config.problem {
-        Problem::SimClr | Problem::Byol => check.views().and_then(|()| check.head()),
+        Problem::SimClr | Problem::Byol | Problem::Simsiam => {
+            check.views()?;
+            check.head()?;
+            check.bootstrap()?;
+            check.tricks()
+        }
         Problem::Eval | Problem::SemiSupervisedEval => check.evaluation(),
     }
 }
@@ -61,7 +66,9 @@ impl Check<'_> {
         self.need(c.lr >= 0.0, "lr", "it must not be negative")?;
         self.need(c.weight_decay >= 0.0, "weight_decay", "it must not be negative")?;
         self.need((0.0..=1.0).contains(&c.warmup), "warmup", "it is a share of iters, 0 to 1")?;
-        self.need(c.accu_iter > 0, "accu_iter", "at least 1 micro-batch makes an update")
+        self.need(c.accu_iter > 0, "accu_iter", "at least 1 micro-batch makes an update")?;
+        let limit = c.clip_grad_norm.is_none_or(|norm| norm > 0.0);
+        self.need(limit, "clip_grad_norm", "it must be above 0; leave it out for no limit")
     }
 
     fn processes(&self) -> Result<(), ConfigError> {
@@ -125,13 +132,52 @@ impl Check<'_> {
         let c = self.config;
         self.need(c.temperature() > 0.0, "temperature", "it must be above 0")?;
         if !c.is_meta_head() {
-            return self.need(c.views() >= 2, "multiplier", "head contrastive compares at least 2 views");
+            let rule = format!("{} compares at least 2 views", c.objective_name());
+            return self.need(c.views() >= 2, "multiplier", rule);
         }
         self.need(c.n_supp > 0, "n_supp", "a class needs at least 1 support view")?;
         self.need(c.n_query > 0, "n_query", "a class needs at least 1 query view")?;
         let shots = u64::from(c.n_supp) + u64::from(c.n_query);
         let rule = format!("head {} needs n_supp + n_query = {shots}: give --multiplier {shots}", self.text("head"));
-        self.need(u64::from(c.views()) == shots, "multiplier", rule)
+        self.need(u64::from(c.views()) == shots, "multiplier", rule)?;
+        match c.head {
+            Head::R2d2 => self.need(c.reg >= 0.0, "reg", "the ridge must not be negative"),
+            Head::Svm => {
+                let classes = c.batch_size.saturating_mul(if c.task_rot == TaskRot::Expand { 4 } else { 1 });
+                let tasks = u64::from(c.svm_tasks);
+                let rule = format!("it must divide the batch's {classes} classes into tasks of at least 2");
+                let fits = tasks > 0 && classes.is_multiple_of(tasks) && classes / tasks >= 2;
+                self.need(fits, "svm_tasks", rule)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn bootstrap(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        if !c.has_bootstrap_loss() {
+            return Ok(());
+        }
+        let rule = format!("problem {} has a loss of its own: leave head out", self.text("problem"));
+        self.need(c.head == Head::Contrastive, "head", rule)?;
+        for (key, units) in [("byol_hidden", c.byol_hidden()), ("byol_width", c.byol_width)] {
+            // The predictor of simsiam has a quarter of the width.
+            self.need((4..=65536).contains(&units), key, "it must lie in 4..=65536")?;
+        }
+        self.need((0.0..=1.0).contains(&c.byol_momentum), "byol_momentum", "it is a share, 0 to 1")
+    }
+
+    fn tricks(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        self.need(c.ori_reg >= 0.0, "ori_reg", "it must not be negative")?;
+        self.need(c.mix_reg >= 0.0, "mix_reg", "it must not be negative")?;
+        if c.rottlr <= 0.0 {
+            return Ok(());
+        }
+        let rows = c.batch_size.saturating_mul(c.views().into());
+        // Batch norm needs two rows.
+        let fits = c.rot_div > 0 && rows / u64::from(c.rot_div.max(1)) >= 2;
+        self.need(fits, "rot_div", format!("1 / rot_div of the {rows} rows are turned, at least 2"))
     }
 
     fn evaluation(&self) -> Result<(), ConfigError> {
@@ -149,12 +195,9 @@ impl Check<'_> {
     /// Keys that are known, whose feature has yet to come: refused where they would switch it on.
     fn not_in_this_version(&self) -> Result<(), ConfigError> {
         let c = self.config;
-        let trains = matches!(c.problem, Problem::SimClr | Problem::Byol);
+        let trains = c.pretrains();
         let foreseen = [
-            ("problem", matches!(c.problem, Problem::Byol | Problem::SemiSupervisedEval), "sim-clr and eval are"),
-            ("head", trains && matches!(c.head, Head::R2d2 | Head::Svm), "contrastive and PN are"),
-            ("qcm", trains && c.qcm, "leave it false"),
-            ("rottlr", trains && c.rottlr > 0.0, "leave it out; rottlr_p turns whole classes"),
+            ("problem", c.problem == Problem::SemiSupervisedEval, "sim-clr, byol, simsiam and eval are"),
             ("finetune", !trains && c.finetune, "the linear layer on a frozen encoder is"),
             ("precompute_emb_bs", !trains && c.precompute_emb_bs.is_some(), "leave it out"),
             ("nproc", c.nproc.is_some_and(|n| n > 1), "one process is"),

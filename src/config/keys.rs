@@ -2,11 +2,11 @@
 //! by [`resolve`](super::resolve) from what it depends on.
 
 use super::table::{Group, Key, keys};
-use super::value::{Arch, Dist, Family, Head, Init, LrSchedule, Opt, Problem, TaskRot, Value, Verify};
+use super::value::{Arch, Dist, Family, Head, Init, LrSchedule, Opt, Precision, Problem, TaskRot, Value, Verify};
 
 keys! {
     Run {
-        /// sim-clr trains an encoder, eval judges one
+        /// sim-clr, byol and simsiam train an encoder, eval judges one
         problem: Problem = Problem::SimClr;
         /// a label, no more
         name: String = String::new();
@@ -58,6 +58,14 @@ keys! {
         init: Init = Init::Torch;
         /// batch norm over all processes
         sync_bn: bool = true;
+        /// f32, or the network's forward pass in bf16 or (on a GPU) f16; weights and losses stay f32
+        precision: Precision = Precision::F32;
+        /// byol, simsiam: hidden units of projector and predictor; unset: 4096 (imagenet), 1024 (cifar), 512 (Conv4)
+        byol_hidden: Option<u32> = None;
+        /// byol, simsiam: width of an embedding
+        byol_width: u32 = 256;
+        /// byol: share of the target that an update keeps at the start; it rises to 1
+        byol_momentum: f64 = 0.996;
     }
     Optimizer {
         /// how weights move
@@ -74,6 +82,8 @@ keys! {
         accu_iter: u64 = 1;
         /// average the gradients of micro-batches; false: sum them, as published
         accu_mean: bool = false;
+        /// longest joint gradient of an update; unset: any
+        clip_grad_norm: Option<f64> = None;
         /// LARS: leave out downsample.1.weight too, which published runs decay and adapt
         lars_exclude_all_bn: bool = false;
     }

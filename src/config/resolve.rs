@@ -147,6 +147,7 @@ fn fill(config: &mut Config) {
     config.multiplier = Some(config.views());
     config.image_size = Some(config.image_size());
     config.blur = Some(config.blur());
+    config.byol_hidden = Some(config.byol_hidden());
 }
 
 /// A file's temperature is meant for the file's head, and means the opposite for half of the others.

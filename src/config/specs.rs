@@ -7,7 +7,7 @@ use crate::augment::{BlurPolicy, JitterPolicy, TaskPolicy, ViewPolicy, recipe};
 use super::error::{ConfigError, Origin};
 use super::keys::Config;
 use super::published;
-use super::value::{Arch, Dist, Family, Head, TaskRot, Value};
+use super::value::{Arch, Dist, Family, Head, Problem, TaskRot, Value};
 
 /// Policies of the views of a class in pre-training.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,7 +47,31 @@ impl Config {
 
     /// Whether the head solves a task of support and query views.
     pub fn is_meta_head(&self) -> bool {
-        self.head != Head::Contrastive
+        !self.has_bootstrap_loss() && self.head != Head::Contrastive
+    }
+
+    /// Whether the loss predicts one view's embedding from another's, without a head.
+    pub fn has_bootstrap_loss(&self) -> bool {
+        matches!(self.problem, Problem::Byol | Problem::Simsiam)
+    }
+
+    /// Whether an encoder is trained without labels.
+    pub fn pretrains(&self) -> bool {
+        self.problem == Problem::SimClr || self.has_bootstrap_loss()
+    }
+
+    /// Name of what is minimised, for a checkpoint: the head, or the problem where it has none.
+    pub fn objective_name(&self) -> String {
+        if self.has_bootstrap_loss() { self.problem.show() } else { self.head.show() }
+    }
+
+    /// Hidden units of BYOL's projector and predictor: the paper's for photographs, less for small images and networks.
+    pub fn byol_hidden(&self) -> u32 {
+        self.byol_hidden.unwrap_or(match (self.arch, self.data) {
+            (Arch::Conv4, _) => 512,
+            (_, Family::Cifar) => 1024,
+            (_, Family::Imagenet) => 4096,
+        })
     }
 
     /// Probability that a view is blurred, where its role has none of its own.
@@ -155,6 +179,7 @@ impl Config {
     pub fn logit_scale(&self) -> String {
         let t = self.temperature();
         match self.head {
+            _ if self.has_bootstrap_loss() => format!("{}: 2 - 2 cosine of prediction and target", self.problem.show()),
             Head::Contrastive => format!("head contrastive, temperature {t}: logits are {t} x cosine"),
             Head::Pn => {
                 format!("head PN, temperature {t}: logits are -squared distance / {t}; one-shot: {} x cosine", 2.0 / t)

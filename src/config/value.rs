@@ -132,8 +132,10 @@ choices! {
         Eval = "eval",
         /// Fine-tuning on a share of the labels.
         SemiSupervisedEval = "semi-supervised-eval",
-        /// Self-supervised pre-training without negatives.
+        /// Self-supervised pre-training without negatives, towards a moving average.
         Byol = "byol",
+        /// The same towards the encoder itself, without gradient.
+        Simsiam = "simsiam",
     }
     /// Which family the images belong to: decides stem, recipe and size of views.
     Family {
@@ -197,6 +199,15 @@ choices! {
         Torch = "torch",
         /// What the published code meant: truncated normal by fan-in, linear layers normal of 0.01.
         Tf = "tf",
+    }
+    /// Kind of number of the network's forward pass in training.
+    Precision {
+        /// 32 bits.
+        F32 = "f32",
+        /// bfloat16.
+        Bf16 = "bf16",
+        /// float16, with a scaled loss.
+        F16 = "f16",
     }
     /// When checksums are compared.
     Verify {

@@ -1,6 +1,10 @@
 //! From a finished slot to tensors on the device.
 //!
+//! - [`rows`]: rows on the device, mixed and turned.
+//!
 //! Not here: what a batch holds (`episode`), networks.
+
+pub mod rows;
 
 use tch::{Device, Kind, Tensor};
 

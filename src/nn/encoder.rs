@@ -2,12 +2,13 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::autocast::Precision;
 use super::conv4::{self, Conv4};
 use super::head::unit_rows;
 use super::init::InitStyle;
 use super::layers::Linear;
 use super::norm::Mode;
-use super::projector::{EMBEDDING, Projector};
+use super::projector::{Projector, ProjectorSpec};
 use super::resnet::{Depth, ResNet};
 use super::weights::{Role, Weights};
 use super::{NnError, resnet};
@@ -90,18 +91,25 @@ pub struct Encoder {
     backbone: Backbone,
     projector: Projector,
     rot_head: Linear,
+    projector_spec: ProjectorSpec,
+    precision: Precision,
 }
 
 impl Encoder {
-    /// A fresh encoder whose values are a function of (`spec`, `seed`, `style`).
+    /// A fresh encoder of the published form whose values are a function of (`spec`, `seed`, `style`).
     pub fn new(spec: EncoderSpec, kind: Kind, device: Device, seed: u64, style: InitStyle) -> Self {
         let encoder = Self::blank(spec, kind, device);
         encoder.weights.initialise(seed, style);
         encoder
     }
 
-    /// An encoder whose random tensors are zero, for [`Weights::load`].
+    /// An encoder of the published form whose random tensors are zero, for [`Weights::load`].
     pub fn blank(spec: EncoderSpec, kind: Kind, device: Device) -> Self {
+        Self::blank_with(spec, ProjectorSpec::published(spec.arch.features()), kind, device)
+    }
+
+    /// An encoder with a projector of another form whose random tensors are zero.
+    pub fn blank_with(spec: EncoderSpec, projector_spec: ProjectorSpec, kind: Kind, device: Device) -> Self {
         let mut weights = Weights::new(kind, device);
         let all = &mut weights;
         let backbone = match spec.arch {
@@ -109,14 +117,33 @@ impl Encoder {
             Arch::ResNet50 => Backbone::ResNet(ResNet::new(all, "convnet", resnet::Depth::RESNET50, spec.stem)),
             Arch::Conv4 { filters } => Backbone::Conv4(Conv4::new(all, "convnet", i64::from(filters))),
         };
-        let projector = Projector::new(all, "projection", spec.arch.features());
-        let rot_head = Linear::new(all, "rot_head", EMBEDDING, ROTATIONS, true, Role::Parameter);
-        Self { spec, weights, backbone, projector, rot_head }
+        let projector = Projector::new(all, "projection", spec.arch.features(), projector_spec);
+        let rot_head = Linear::new(all, "rot_head", projector_spec.outputs, ROTATIONS, true, Role::Parameter);
+        Self { spec, weights, backbone, projector, rot_head, projector_spec, precision: Precision::F32 }
+    }
+
+    /// The same encoder, whose forward passes in [`Mode::Train`] run in `precision`, which its device can do ([`Precision::check`]). Results
+    /// are f32 all the same.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// An equal encoder with tensors of its own.
+    pub(super) fn twin(&self) -> Self {
+        let (kind, device) = self.weights.options();
+        let twin = Self::blank_with(self.spec, self.projector_spec, kind, device).with_precision(self.precision);
+        twin.weights.copy_from(&self.weights);
+        twin
     }
 
     /// What it was made from.
     pub fn spec(&self) -> EncoderSpec {
         self.spec
+    }
+
+    /// The form of its projector.
+    pub fn projector(&self) -> ProjectorSpec {
+        self.projector_spec
     }
 
     /// Its tensors by name.
@@ -126,11 +153,11 @@ impl Encoder {
 
     /// Images `[rows, 3, height, width]` in 0..=1 to features `h`: `[rows, arch.features()]`.
     pub fn features(&self, images: &Tensor, mode: Mode) -> Tensor {
-        let images = preferred_layout(images);
-        match &self.backbone {
+        let images = preferred_layout(images, self.precision);
+        self.precise(mode, || match &self.backbone {
             Backbone::ResNet(net) => net.forward(&images, mode),
             Backbone::Conv4(net) => net.forward(&images, mode),
-        }
+        })
     }
 
     /// Bytes that training keeps of one image of `side` pixels until the backward pass, an estimate: the backbone's activations.
@@ -139,12 +166,21 @@ impl Encoder {
             Backbone::ResNet(net) => net.kept(side.into()),
             Backbone::Conv4(net) => net.kept(side.into()),
         };
-        kept as u64 * self.weights.kind().elt_size_in_bytes() as u64
+        let bytes = if self.precision == Precision::F32 { self.weights.options().0.elt_size_in_bytes() } else { 2 };
+        kept as u64 * bytes as u64
     }
 
-    /// Features `h` to embeddings `z`: `[rows, 128]`, not normalised.
+    /// Features `h` to embeddings `z`: `[rows, 128]` as published, not normalised.
     pub fn project(&self, h: &Tensor, mode: Mode) -> Tensor {
-        self.projector.forward(h, mode)
+        self.precise(mode, || self.projector.forward(h, mode))
+    }
+
+    /// Runs a forward pass in the precision of `mode`; evaluation is always exact.
+    pub(super) fn precise(&self, mode: Mode, forward: impl FnOnce() -> Tensor) -> Tensor {
+        if self.precision == Precision::F32 || mode == Mode::Eval {
+            return forward();
+        }
+        self.precision.run(self.weights.options().1, forward).to_kind(Kind::Float)
     }
 
     /// Embeddings `z` to logits of the four quarter turns, `[rows, 4]`: linear on `z / (|z| sqrt(temperature))`.
@@ -155,10 +191,12 @@ impl Encoder {
 
 /// The same images as the device's convolutions like them in memory; every later map keeps that layout.
 ///
-/// On the CPU channels lie innermost.
-fn preferred_layout(images: &Tensor) -> Tensor {
-    match images.device() {
-        Device::Cpu => images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
+/// On the CPU channels lie innermost, and on a GPU in reduced precision, as its tensor cores want them.
+fn preferred_layout(images: &Tensor, precision: Precision) -> Tensor {
+    match (images.device(), precision) {
+        (Device::Cpu, _) | (_, Precision::Bf16 | Precision::F16) => {
+            images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+        }
         _ => images.shallow_clone(),
     }
 }

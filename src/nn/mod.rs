@@ -3,14 +3,17 @@
 //! - [`weights`]: every tensor of a network by its published name; state out, state in. [`init`]: initial values from (seed, name).
 //! - [`encoder`]: [`Encoder`], backbone + projector + rotation head; the face of this module.
 //! - `resnet`, `conv4`: backbones, images to features. `projector`: features to embeddings. `layers`, `norm`: their parts.
+//! - [`bootstrap`]: the networks beside the encoder that BYOL and SimSiam train with. [`autocast`]: reduced precision.
 //! - [`head`]: embeddings to losses, one head a file.
 //!
 //! Not here: updates (`optim`), files (`train`), where images come from (`loader`).
 //!
 //! Images are f32 (or f64) `[rows, 3, height, width]` in 0..=1, without mean and standard deviation taken off, as published.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+pub mod autocast;
+pub mod bootstrap;
 mod conv4;
 pub mod encoder;
 pub mod head;
@@ -21,10 +24,13 @@ mod projector;
 mod resnet;
 pub mod weights;
 
+pub use autocast::Precision;
+pub use bootstrap::Bootstrap;
 pub use encoder::{Arch, Encoder, EncoderSpec, Stem};
 pub use head::{Head, HeadOut};
 pub use init::InitStyle;
 pub use norm::Mode;
+pub use projector::ProjectorSpec;
 pub use weights::{Role, Weight, Weights};
 
 /// What can be wrong about a network.
@@ -74,5 +80,11 @@ pub enum NnError {
         size: u32,
         /// Smallest side in pixels.
         least: u32,
+    },
+    /// The device cannot compute in a precision.
+    #[error("precision: {reason}")]
+    Precision {
+        /// Why not.
+        reason: String,
     },
 }

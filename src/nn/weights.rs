@@ -48,6 +48,25 @@ impl Weights {
         Self { all: Vec::new(), kind, device }
     }
 
+    /// No tensors yet, for another network of the same kind of number and device.
+    pub(super) fn none(&self) -> Self {
+        Self::new(self.kind, self.device)
+    }
+
+    /// Kind of the floating-point tensors, and where they live.
+    pub(super) fn options(&self) -> (Kind, Device) {
+        (self.kind, self.device)
+    }
+
+    /// Takes over the values of a network of the same form.
+    pub(super) fn copy_from(&self, other: &Self) {
+        no_grad(|| {
+            for (own, other) in self.all.iter().zip(&other.all) {
+                own.tensor.shallow_clone().copy_(&other.tensor);
+            }
+        });
+    }
+
     /// Makes a floating-point tensor; constants are in place at once, the rest is zero until [`initialise`](Self::initialise).
     pub(super) fn add(&mut self, name: String, shape: &[i64], role: Role, law: Law) -> Tensor {
         let value = if let Law::Constant(value) = law { value } else { 0.0 };
@@ -78,11 +97,6 @@ impl Weights {
         }
     }
 
-    /// Precision of the floating-point tensors.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// All tensors, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Weight> {
         self.all.iter()
@@ -104,13 +118,23 @@ impl Weights {
     /// # Errors
     /// Where a tensor is missing, unknown, or of another shape or kind: the state of another architecture. Nothing is changed then.
     pub fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), NnError> {
+        self.load_part("", state)
+    }
+
+    /// Takes over the tensors whose names begin with `prefix`, for instance `convnet.`; what else the state holds is not looked at.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), about these names.
+    pub fn load_part(&self, prefix: &str, state: &HashMap<String, Tensor>) -> Result<(), NnError> {
         let known: HashSet<_> = self.all.iter().map(|weight| weight.name.as_str()).collect();
         // The least of several, so that the message does not depend on the map's order.
-        if let Some(name) = state.keys().filter(|name| !known.contains(name.as_str())).min() {
+        let asked = |name: &str| name.starts_with(prefix);
+        if let Some(name) = state.keys().filter(|name| asked(name) && !known.contains(name.as_str())).min() {
             return Err(NnError::Unexpected { name: name.clone() });
         }
-        let sources = self.all.iter().map(|weight| weight.accept(state)).collect::<Result<Vec<_>, _>>()?;
-        for (weight, source) in self.all.iter().zip(sources) {
+        let taken = || self.all.iter().filter(|weight| asked(&weight.name));
+        let sources = taken().map(|weight| weight.accept(state)).collect::<Result<Vec<_>, _>>()?;
+        for (weight, source) in taken().zip(sources) {
             no_grad(|| weight.tensor.shallow_clone().copy_(source));
         }
         Ok(())

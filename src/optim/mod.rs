@@ -1,20 +1,25 @@
 //! Updates: gradients and a learning rate to new parameters.
 //!
 //! - [`sgd`], [`adam`], [`lars`]: one rule a file, formula first. [`schedule`]: the learning rate of an update.
+//! - `clip`: gradients of limited length. `scale`: the loss scaling of float16.
 //! - [`Optimizer`]: a rule over named parameters; its state goes out and comes back by name.
 //!
-//! Not here: networks (`nn`), files (`train`). Nothing here waits for the device.
+//! Not here: networks (`nn`), files (`train`). Nothing here waits for the device, but `scale`.
 
 #![forbid(unsafe_code)]
 
 pub mod adam;
+mod clip;
 pub mod lars;
+mod scale;
 pub mod schedule;
 pub mod sgd;
 
 use std::collections::HashMap;
 
 use tch::{Kind, Tensor, no_grad};
+
+use scale::LossScale;
 
 pub use adam::Adam;
 pub use lars::Lars;
@@ -23,6 +28,8 @@ pub use sgd::Sgd;
 
 /// Name of the number of updates in a state.
 const STEP: &str = "step";
+/// Name of the loss scaling in a state.
+const LOSS_SCALE: &str = "loss_scale";
 
 /// What can be wrong about a saved state.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -81,6 +88,8 @@ pub struct Optimizer {
     rule: Rule,
     slots: Vec<Slot>,
     steps: i64,
+    most_norm: Option<f64>,
+    loss_scale: Option<LossScale>,
 }
 
 #[derive(Debug)]
@@ -89,6 +98,7 @@ struct Slot {
     weight: Tensor,
     moments: Vec<Tensor>,
     adapted: bool,
+    decayed: bool,
 }
 
 /// A parameter that has a gradient, during one update.
@@ -97,6 +107,7 @@ struct Live<'a> {
     gradient: Tensor,
     moments: &'a mut [Tensor],
     adapted: bool,
+    decayed: bool,
 }
 
 impl Live<'_> {
@@ -112,9 +123,33 @@ impl Optimizer {
         let slot = |(name, weight): (String, Tensor)| {
             let moments = rule.moments().iter().map(|_| weight.detach().zeros_like()).collect();
             let adapted = matches!(rule, Rule::Lars(lars) if !lars.excludes(&name, &weight));
-            Slot { name, weight, moments, adapted }
+            Slot { name, weight, moments, adapted, decayed: true }
         };
-        Self { rule, slots: parameters.into_iter().map(slot).collect(), steps: 0 }
+        let slots = parameters.into_iter().map(slot).collect();
+        Self { rule, slots, steps: 0, most_norm: None, loss_scale: None }
+    }
+
+    /// Leaves every parameter of one dimension, norms and biases, out of decay and of LARS's adaptation, whatever the rule (BYOL).
+    pub fn excluding_vectors(mut self) -> Self {
+        for slot in self.slots.iter_mut().filter(|slot| slot.weight.dim() < 2) {
+            (slot.adapted, slot.decayed) = (false, false);
+        }
+        self
+    }
+
+    /// Clips the norm of all gradients together to at most `most_norm` before each update.
+    pub fn clipped(self, most_norm: Option<f64>) -> Self {
+        Self { most_norm, ..self }
+    }
+
+    /// Scales losses against the underflow of float16.
+    pub fn scaled(self) -> Self {
+        Self { loss_scale: Some(LossScale::new()), ..self }
+    }
+
+    /// `loss` as backward needs it.
+    pub fn scale(&self, loss: &Tensor) -> Tensor {
+        self.loss_scale.map_or_else(|| loss.shallow_clone(), |loss_scale| loss * loss_scale.scale)
     }
 
     /// Zeroes every gradient; what follows until [`step`](Self::step) is summed.
@@ -124,29 +159,42 @@ impl Optimizer {
         }
     }
 
-    /// Updates every parameter that has a gradient. Gradients are used up: they hold other values afterwards.
+    /// Updates every parameter that has a gradient. Gradients are used up: they hold other values afterwards. Where losses are scaled and a
+    /// gradient is no number, nothing is updated.
     pub fn step(&mut self, lr: f64) {
-        self.steps += 1;
         let live = self.slots.iter_mut().filter_map(|slot| {
             let gradient = slot.weight.grad();
-            let Slot { weight, moments, adapted, .. } = slot;
-            gradient.defined().then_some(Live { weight, gradient, moments, adapted: *adapted })
+            let Slot { weight, moments, adapted, decayed, .. } = slot;
+            gradient.defined().then_some(Live { weight, gradient, moments, adapted: *adapted, decayed: *decayed })
         });
         let mut live: Vec<_> = live.collect();
-        no_grad(|| match self.rule {
-            Rule::Sgd(sgd) => sgd.update(&mut live, lr),
-            Rule::Adam(adam) => adam.update(&mut live, lr, self.steps),
-            Rule::Lars(lars) => lars.update(&mut live, lr),
+        no_grad(|| {
+            if let Some(loss_scale) = &mut self.loss_scale
+                && !loss_scale.unscale(&mut live)
+            {
+                return;
+            }
+            self.steps += 1;
+            if let Some(most_norm) = self.most_norm {
+                clip::clip(&mut live, most_norm);
+            }
+            match self.rule {
+                Rule::Sgd(sgd) => sgd.update(&mut live, lr),
+                Rule::Adam(adam) => adam.update(&mut live, lr, self.steps),
+                Rule::Lars(lars) => lars.update(&mut live, lr),
+            }
         });
     }
 
-    /// Everything the next update depends on besides parameters and gradients: `step` and `<moment>/<parameter>`.
+    /// Everything the next update depends on besides parameters and gradients: `step`, `<moment>/<parameter>`, and with scaled losses
+    /// `loss_scale`.
     pub fn state(&self) -> Vec<(String, Tensor)> {
         let moments = self.slots.iter().flat_map(|slot| {
             let named = self.rule.moments().iter().zip(&slot.moments);
             named.map(|(moment, tensor)| (key(moment, &slot.name), tensor.shallow_clone()))
         });
-        [(STEP.to_owned(), Tensor::from(self.steps))].into_iter().chain(moments).collect()
+        let loss_scale = self.loss_scale.map(|loss_scale| (LOSS_SCALE.to_owned(), loss_scale.state()));
+        [(STEP.to_owned(), Tensor::from(self.steps))].into_iter().chain(loss_scale).chain(moments).collect()
     }
 
     /// Goes on from a [`state`](Self::state).
@@ -167,6 +215,9 @@ impl Optimizer {
         }
         for (name, mut tensor) in self.state().into_iter().filter(|(name, _)| name != STEP) {
             no_grad(|| tensor.copy_(&state[&name]));
+        }
+        if let Some(loss_scale) = &mut self.loss_scale {
+            *loss_scale = LossScale::from_state(&state[LOSS_SCALE]);
         }
         self.steps = state[STEP].to_kind(Kind::Int64).int64_value(&[]);
         Ok(())

@@ -30,7 +30,7 @@ impl Sgd {
 
 /// `g := g + weight_decay * p`, in place.
 pub(super) fn decay(one: &mut Live<'_>, weight_decay: f64) {
-    if weight_decay != 0.0 {
+    if weight_decay != 0.0 && one.decayed {
         let _ = one.gradient.addcmul_(one.weight, &one.scalar(weight_decay));
     }
 }

@@ -20,6 +20,8 @@ pub enum Purpose {
     Split = 5,
     /// Generated datasets.
     Synthetic = 6,
+    /// Quarter turns of finished rows.
+    Turn = 7,
 }
 
 /// A family of draws that is independent of every other seed's and purpose's.

@@ -92,7 +92,7 @@ impl TrainError {
             Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) | Self::TooManyPixels { .. } => {
                 true
             }
-            Self::Network(NnError::ImageSize { .. }) => true,
+            Self::Network(NnError::ImageSize { .. } | NnError::Precision { .. }) => true,
             Self::Load(LoadError::Episode(_)) | Self::Evaluation(EvalError::Load(LoadError::Episode(_))) => true,
             Self::RunDir(error) => {
                 matches!(**error, RunDirError::NotFresh { .. } | RunDirError::OtherConfig { .. })

@@ -60,7 +60,7 @@ impl Task for LinearEvaluation {
         let (logits, labels) = self.logits(batch, &self.train)?;
         let loss = cross_entropy(&logits, &labels, Reduction::Mean);
         let accuracy = logits.argmax(1, false).eq_tensor(&labels).to_kind(Kind::Float).mean(Kind::Float);
-        Ok(Forward { terms: vec![("head", loss.detach())], loss, accuracy })
+        Ok(Forward { terms: vec![("head", loss.detach())], loss, accuracy, figures: Vec::new() })
     }
 
     fn accuracy_name(&self) -> &'static str {

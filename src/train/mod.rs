@@ -1,6 +1,7 @@
 //! The loop, on one page: batch, forward, backward, step, log, save.
 //!
-//! - [`task`]: what can be trained. [`pretrain`]: encoder and head on episodes. [`linear_eval`]: a linear layer on a frozen encoder.
+//! - [`task`]: what can be trained. [`pretrain`]: encoder and objective on episodes, out of [`objective`], what is minimised, and [`step`],
+//!   the loss as a list of weighted terms. [`linear_eval`]: a linear layer on a frozen encoder.
 //! - [`setup`]: from a config to a run. [`judge`]: the table at the end.
 //! - [`Records`]: folder, log, checkpoints, clock and console of a run, out of [`run_dir`], [`log`], [`checkpoint`], [`progress`];
 //!   `atomic`, `csv`: their parts.
@@ -14,11 +15,13 @@ mod error;
 pub mod judge;
 pub mod linear_eval;
 pub mod log;
+pub mod objective;
 pub mod pretrain;
 pub mod progress;
 mod records;
 pub mod run_dir;
 pub mod setup;
+pub mod step;
 pub mod task;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,10 +77,11 @@ pub fn train(
         let batch = batch?;
         let forward = task.forward(&batch)?;
         let share = if rhythm.accu_mean { 1.0 / rhythm.accu_iter as f64 } else { 1.0 };
+        let loss = optimizer.scale(&forward.loss);
         if share == 1.0 {
-            forward.loss.backward()
+            loss.backward()
         } else {
-            (&forward.loss * share).backward()
+            (loss * share).backward()
         }
         loss_sum += forward.loss.detach().to_kind(Kind::Double);
         position.iter += 1;
@@ -88,6 +92,7 @@ pub fn train(
         let updated = position.iter.is_multiple_of(rhythm.accu_iter) || last;
         if updated {
             optimizer.step(lr);
+            task.updated(position.iter);
             optimizer.zero_grad();
         }
         records.count(batch.plan(), loader.stats().consumer_wait);

@@ -1,18 +1,20 @@
-//! The self-supervised task: an encoder and a head on episodes.
+//! The self-supervised task: an encoder and an objective on episodes, with the tricks that are on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use tch::{Device, Tensor};
 
+use super::objective::Objective;
+use super::step::{Networks, Rows, Tricks};
 use super::task::{Forward, Metrics, Task};
 use super::{TrainError, judge};
 use crate::augment::ViewSpec;
 use crate::device::images;
-use crate::episode::{EpisodeSpec, Planner};
+use crate::episode::{EpisodeSpec, Planner, RowLayout};
 use crate::eval::embed::EmbedSpec;
 use crate::loader::{Batch, LoadError, LoaderOptions, load_views};
-use crate::nn::{Encoder, Head, HeadOut, Mode, NnError};
+use crate::nn::{Encoder, HeadOut, Mode, NnError};
 use crate::shard::ShardSet;
 
 /// What is trained and on what it is tested.
@@ -20,7 +22,11 @@ pub struct Pretraining {
     /// The network.
     pub encoder: Encoder,
     /// The loss.
-    pub head: Head,
+    pub objective: Objective,
+    /// What is added to it.
+    pub tricks: Tricks,
+    /// The embeddings' temperature before the rotation head.
+    pub temperature: f64,
     /// What a training step is made of; the test pass uses the same transform.
     pub episodes: EpisodeSpec,
     /// Training images, the bank of kNN.
@@ -35,18 +41,38 @@ pub struct Pretraining {
     pub device: Device,
 }
 
+impl Networks for Pretraining {
+    fn embed(&self, images: &Tensor) -> Rows {
+        self.objective.embed(&self.encoder, images, Mode::Train)
+    }
+
+    fn judge(&self, rows: &Rows, layout: RowLayout) -> HeadOut {
+        self.objective.judge(rows, layout)
+    }
+
+    fn turn_logits(&self, images: &Tensor) -> Tensor {
+        let h = self.encoder.features(images, Mode::Train);
+        self.encoder.rotation_logits(&self.encoder.project(&h, Mode::Train), self.temperature)
+    }
+}
+
 impl Pretraining {
+    /// What an optimizer is made of.
+    pub fn trained(&self) -> Vec<(String, Tensor)> {
+        let mut trained = self.encoder.weights().trained();
+        trained.extend(self.objective.trained());
+        trained
+    }
+
+    fn images(&self, batch: &Batch) -> Tensor {
+        images(batch, self.view(), self.device)
+    }
+
     fn view(&self) -> ViewSpec {
         self.episodes.view
     }
 
-    fn judge(&self, batch: &Batch, mode: Mode) -> HeadOut {
-        let images = images(batch, self.view(), self.device);
-        let z = self.encoder.project(&self.encoder.features(&images, mode), mode);
-        self.head.judge(&z, batch.plan().layout)
-    }
-
-    /// Mean loss and accuracy over one pass of `test`, with the training transform (published behaviour).
+    /// Mean loss and accuracy over one pass of `test`, without tricks, with the training transform (published behaviour).
     fn test_pass(&self, test: &Arc<ShardSet>) -> Result<Metrics, TrainError> {
         let _no_grad = tch::no_grad_guard();
         // A test set smaller than a batch is one batch.
@@ -57,7 +83,9 @@ impl Pretraining {
         let steps = planner.steps_per_epoch().min(wanted.div_ceil(batch.into()));
         let (mut loss, mut accuracy) = (0.0, 0.0);
         for batch in load_views(test.clone(), planner, self.loader, 0..steps)? {
-            let out = self.judge(&batch?, Mode::Eval);
+            let batch = batch?;
+            let rows = self.objective.embed(&self.encoder, &self.images(&batch), Mode::Eval);
+            let out = self.objective.judge(&rows, batch.plan().layout);
             loss += out.loss.double_value(&[]);
             accuracy += out.accuracy().double_value(&[]);
         }
@@ -67,9 +95,13 @@ impl Pretraining {
 
 impl Task for Pretraining {
     fn forward(&self, batch: &Batch) -> Result<Forward, TrainError> {
-        let out = self.judge(batch, Mode::Train);
-        let accuracy = out.accuracy();
-        Ok(Forward { terms: vec![("head", out.loss.detach())], loss: out.loss, accuracy })
+        let (layout, step) = (batch.plan().layout, batch.plan().step);
+        let draws = self.tricks.draw(&self.episodes, layout, step);
+        Ok(self.tricks.step(self, &self.images(batch), layout, &draws, step + 1))
+    }
+
+    fn updated(&self, it: u64) {
+        self.objective.updated(&self.encoder, it);
     }
 
     fn accuracy_name(&self) -> &'static str {
@@ -88,10 +120,12 @@ impl Task for Pretraining {
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {
-        self.encoder.weights().state()
+        let mut state = self.encoder.weights().state();
+        state.extend(self.objective.state());
+        state
     }
 
     fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), NnError> {
-        self.encoder.weights().load(state)
+        self.encoder.weights().load(&self.objective.load(state)?)
     }
 }

@@ -193,11 +193,12 @@ impl Records {
         let images_per_s = self.clock.images as f64 / seconds;
         let data_wait_share = (wait / seconds).min(1.0);
         let terms: Vec<_> = forward.terms.iter().map(|(name, term)| (*name, term.double_value(&[]))).collect();
-        let others = [
+        let mut others = vec![
             ("train_loss_mean", position.loss_sum / position.loss_count as f64),
             (accuracy_name, forward.accuracy.double_value(&[])),
             ("train_epoch", position.iter as f64 / self.steps_per_epoch as f64),
         ];
+        others.extend(forward.figures.iter().map(|(name, figure)| (*name, figure.double_value(&[]))));
         let line = TrainLine {
             iter: position.iter,
             train_loss: loss,
@@ -275,7 +276,7 @@ impl Records {
         let meta = Meta {
             iter: position.iter,
             arch: self.config.arch.show(),
-            head: self.config.head.show(),
+            head: self.config.objective_name(),
             config_digest: format!("{:032x}", self.config.digest()),
             seed: self.seed(),
             extra: serde_json::json!({ "position": position, "data": self.data }),

@@ -19,6 +19,8 @@ pub struct Forward {
     pub accuracy: Tensor,
     /// The loss's terms by name, scalars without gradients.
     pub terms: Vec<(&'static str, Tensor)>,
+    /// Other numbers for the log by their full names, scalars without gradients.
+    pub figures: Vec<(&'static str, Tensor)>,
 }
 
 /// Something that batches train.
@@ -28,6 +30,9 @@ pub trait Task {
     /// # Errors
     /// Where the batch lacks what the loss needs, such as labels.
     fn forward(&self, batch: &Batch) -> Result<Forward, TrainError>;
+
+    /// Follows an update, after micro-batch `it` (from 1).
+    fn updated(&self, _it: u64) {}
 
     /// The published name of the training accuracy.
     fn accuracy_name(&self) -> &'static str;

@@ -78,7 +78,8 @@ fn frozen_encoder(
     let encoder = Encoder::blank(encoder_spec(config, arch(saved.arch()?)), Kind::Float, device);
     encoder
         .weights()
-        .load(&saved.model)
+        // Features are all that is needed; projectors differ, and some losses save networks of their own beside the encoder.
+        .load_part("convnet.", &saved.model)
         .map_err(|source| TrainError::Weights { path: saved.path, source: source.into() })?;
     Ok(encoder)
 }

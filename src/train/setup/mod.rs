@@ -34,7 +34,7 @@ pub fn run(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) ->
         tch::set_num_threads(threads as i32);
     }
     match loaded.config.problem {
-        Problem::SimClr => pretrain::pretrain(loaded, console, logs, stop),
+        Problem::SimClr | Problem::Byol | Problem::Simsiam => pretrain::pretrain(loaded, console, logs, stop),
         _ => evaluate::evaluate(loaded, console, logs, stop),
     }
 }

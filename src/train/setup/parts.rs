@@ -2,19 +2,21 @@
 
 use std::num::NonZeroUsize;
 
-use tch::Device;
+use tch::{Device, Tensor};
 
 use crate::augment::ViewSpec;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Problem};
 use crate::dist::World;
 use crate::episode::{EpisodeSpec, Order};
 use crate::eval::embed::EmbedSpec;
 use crate::loader::LoaderOptions;
 use crate::nn::head::Shots;
-use crate::nn::{Arch, EncoderSpec, Head, InitStyle, Stem};
+use crate::nn::{Arch, Bootstrap, Encoder, EncoderSpec, Head, InitStyle, Precision, ProjectorSpec, Stem};
 use crate::optim::schedule::Shape;
-use crate::optim::{Adam, Lars, Rule, Sgd};
+use crate::optim::{Adam, Lars, Optimizer, Rule, Sgd};
 use crate::train::TrainError;
+use crate::train::objective::Objective;
+use crate::train::step::{Mixing, Rotation, Tricks};
 
 /// Momentum of `sgd`, as published.
 const SGD_MOMENTUM: f64 = 0.9;
@@ -80,14 +82,59 @@ pub(super) fn init(config: &Config) -> InitStyle {
 
 pub(super) fn head(config: &Config) -> Head {
     let temperature = config.temperature();
+    let shots = Shots { n_supp: config.n_supp as usize, n_query: config.n_query as usize };
     match config.head {
-        config::Head::Pn => Head::Proto {
-            temperature,
-            shots: Shots { n_supp: config.n_supp as usize, n_query: config.n_query as usize },
-        },
-        // `config::check` let no other head pass.
-        _ => Head::Contrastive { temperature },
+        config::Head::Contrastive => Head::Contrastive { temperature },
+        config::Head::Pn => Head::Proto { temperature, shots },
+        config::Head::R2d2 => Head::R2d2 { temperature, reg: config.reg, shots },
+        config::Head::Svm => Head::Svm { temperature, shots, tasks: config.svm_tasks as usize },
     }
+}
+
+/// What training minimises, with the networks it needs beside `encoder`.
+pub(super) fn objective(config: &Config, encoder: &Encoder, seed: u64) -> Objective {
+    let (hidden, style) = (i64::from(config.byol_hidden()), init(config));
+    let networks = match config.problem {
+        Problem::Byol => Bootstrap::byol(encoder, hidden, seed, style),
+        // A bottleneck of a quarter, as its paper has it.
+        Problem::Simsiam => Bootstrap::simsiam(encoder, i64::from(config.byol_width) / 4, seed, style),
+        _ => return Objective::Head(head(config)),
+    };
+    Objective::Bootstrap { networks: networks.into(), momentum: config.byol_momentum, iters: config.iters.unwrap_or(1) }
+}
+
+/// The encoder's projector: the published one, or of the paper whose loss is used.
+pub(super) fn projector(config: &Config, spec: EncoderSpec) -> ProjectorSpec {
+    if !config.has_bootstrap_loss() {
+        return ProjectorSpec::published(spec.arch.features());
+    }
+    let (hidden, outputs) = (config.byol_hidden().into(), config.byol_width.into());
+    ProjectorSpec { hidden, outputs, last_norm: config.problem == Problem::Simsiam }
+}
+
+pub(super) fn tricks(config: &Config) -> Tricks {
+    let views = config.views() as usize;
+    // Without support and query, the last view is mixed.
+    let supports = if config.is_meta_head() { config.n_supp as usize } else { views - 1 };
+    let mixing = config.qcm.then_some(Mixing { weight: config.mix_reg, supports });
+    let decays_over = if config.adpt { config.iters } else { None };
+    let rotation = Rotation { weight: config.rottlr, divisor: config.rot_div as usize, decays_over };
+    Tricks { mixing, rotation: (config.rottlr > 0.0).then_some(rotation), ori_reg: config.ori_reg }
+}
+
+pub(super) fn precision(config: &Config) -> Precision {
+    match config.precision {
+        config::Precision::F32 => Precision::F32,
+        config::Precision::Bf16 => Precision::Bf16,
+        config::Precision::F16 => Precision::F16,
+    }
+}
+
+/// The optimizer of pre-training.
+pub(super) fn optimizer(config: &Config, parameters: Vec<(String, Tensor)>) -> Optimizer {
+    let optimizer = Optimizer::new(rule(config), parameters).clipped(config.clip_grad_norm);
+    let optimizer = if config.has_bootstrap_loss() { optimizer.excluding_vectors() } else { optimizer };
+    if config.precision == config::Precision::F16 { optimizer.scaled() } else { optimizer }
 }
 
 pub(super) fn rule(config: &Config) -> Rule {

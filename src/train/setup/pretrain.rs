@@ -5,14 +5,16 @@ use std::sync::atomic::AtomicBool;
 
 use tch::Kind;
 
-use super::parts::{arch, embed_spec, encoder_spec, episodes, head, init, loader_options, rule};
+use super::parts::{
+    arch, embed_spec, encoder_spec, episodes, head, init, loader_options, objective, optimizer, precision, projector,
+    tricks,
+};
 use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
 use crate::augment::ViewSpec;
 use crate::config::{Config, Loaded};
 use crate::device;
 use crate::episode::{Planner, RowLayout};
 use crate::nn::Encoder;
-use crate::optim::Optimizer;
 use crate::shard::ShardSet;
 use crate::train::judge::judge;
 use crate::train::pretrain::Pretraining;
@@ -36,20 +38,29 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
     let device = device::best();
     let spec = encoder_spec(config, arch(config.arch));
     spec.arch.check_image_size(config.image_size())?;
-    let head = head(config);
+    precision(config).check(device)?;
     // What does not fit is refused before a folder is made; the seed changes nothing about that.
     let unseeded = episodes(config, 0);
-    head.check(RowLayout::new(unseeded.batch as usize, unseeded.views.len()))?;
+    if !config.has_bootstrap_loss() {
+        head(config).check(RowLayout::new(unseeded.batch as usize, unseeded.views.len()))?;
+    }
     Planner::new(unseeded, data.train.len())?;
 
     let mut records = Records::open(loaded, logs, data.train.identity(), console)?;
     let seed = records.seed();
     let episodes = episodes(config, seed);
     let planner = Planner::new(episodes.clone(), data.train.len())?;
-    let fresh = || Encoder::new(spec, Kind::Float, device, seed, init(config));
+    let fresh = || {
+        let encoder = Encoder::blank_with(spec, projector(config, spec), Kind::Float, device);
+        encoder.weights().initialise(seed, init(config));
+        encoder.with_precision(precision(config))
+    };
+    let encoder = fresh();
     let task = Pretraining {
-        encoder: fresh(),
-        head,
+        objective: objective(config, &encoder, seed),
+        encoder,
+        tricks: tricks(config),
+        temperature: config.temperature(),
         episodes,
         embed: embed_spec(config, seed, device)?,
         loader: loader_options(config),
@@ -57,7 +68,7 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
         train: data.train.clone(),
         test: data.test.clone(),
     };
-    let mut optimizer = Optimizer::new(rule(config), task.encoder.weights().trained());
+    let mut optimizer = optimizer(config, task.trained());
     let position = start(&mut records, &task, &mut optimizer, config, ckpt)?;
 
     records.say(&format!(
