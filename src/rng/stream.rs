@@ -20,6 +20,8 @@ pub enum Purpose {
     Split = 5,
     /// Generated datasets.
     Synthetic = 6,
+    /// Labelled episodes of few-shot evaluation.
+    FewShot = 8,
 }
 
 /// A family of draws that is independent of every other seed's and purpose's.

@@ -58,7 +58,7 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
         test: data.test.clone(),
     };
     let mut optimizer = Optimizer::new(rule(config), task.encoder.weights().trained());
-    let position = start(&mut records, &task, &mut optimizer, config, ckpt)?;
+    let position = start(&mut records, &task, &mut optimizer, config, ckpt.as_ref())?;
 
     records.say(&format!(
         "{}; batches of {} images, {} views each",
