@@ -279,7 +279,7 @@ fn episodes_of_held_out_images_give_a_table() {
         let row = results.iter().find(|row| row["head"] == head && row["shots"] == shots).unwrap();
         (row["mean"].as_f64().unwrap(), row["ci95"].as_f64().unwrap())
     };
-    for head in ["PN", "logistic"] {
+    for head in ["PN", "R2D2", "SVM", "logistic"] {
         for shots in [1, 5] {
             let (mean, half) = of(head, shots);
             assert!(mean > 0.5 && mean <= 1.0 && half < 0.1, "{head} {shots}: {mean} {half}");

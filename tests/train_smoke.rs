@@ -237,7 +237,7 @@ fn refusals_are_one_line_with_their_exit_code() {
         (&[here[0], here[1], "--multiplier", "1"], 2, "multiplier"),
         (&[here[0], here[1], "--batch_sise", "4"], 2, "batch_size"),
         (&[here[0], here[1], "--lr", "fast"], 2, "fast"),
-        (&[here[0], here[1], "--head", "R2D2"], 2, "R2D2"),
+        (&[here[0], here[1], "--head", "SVM", "--svm_tasks", "7"], 2, "svm_tasks"),
         (&[here[0], here[1], "--image_size", "8"], 2, "8"),
         (&[here[0], here[1], "--arch", "ResNet18", "--ckpt", &conv4], 1, "Conv4"),
         (&[here[0], here[1], "--test_bs", "0"], 2, "test_bs"),

@@ -3,7 +3,7 @@
 use super::error::{ConfigError, Origin};
 use super::keys::Config;
 use super::resolve::Origins;
-use super::value::{Arch, FewShotHead, Head, Problem, TaskRot};
+use super::value::{Arch, Head, Problem, TaskRot};
 
 /// Checks a resolved config; `origins` says where its values were given.
 pub(super) fn check(config: &Config, origins: &Origins) -> Result<(), ConfigError> {
@@ -133,7 +133,18 @@ impl Check<'_> {
         self.need(c.n_query > 0, "n_query", "a class needs at least 1 query view")?;
         let shots = u64::from(c.n_supp) + u64::from(c.n_query);
         let rule = format!("head {} needs n_supp + n_query = {shots}: give --multiplier {shots}", self.text("head"));
-        self.need(u64::from(c.views()) == shots, "multiplier", rule)
+        self.need(u64::from(c.views()) == shots, "multiplier", rule)?;
+        match c.head {
+            Head::R2d2 => self.need(c.reg >= 0.0, "reg", "the ridge must not be negative"),
+            Head::Svm => {
+                let classes = c.batch_size.saturating_mul(if c.task_rot == TaskRot::Expand { 4 } else { 1 });
+                let tasks = u64::from(c.svm_tasks);
+                let rule = format!("it must divide the batch's {classes} classes into tasks of at least 2");
+                let fits = tasks > 0 && classes.is_multiple_of(tasks) && classes / tasks >= 2;
+                self.need(fits, "svm_tasks", rule)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn evaluation(&self) -> Result<(), ConfigError> {
@@ -177,6 +188,7 @@ impl Check<'_> {
         self.need(shots, "shots", "a class has 1 to 1000 support images")?;
         self.need((1..=1000).contains(&c.eval_queries), "eval_queries", "a class has 1 to 1000 query images")?;
         self.need((2..=1_000_000).contains(&c.episodes), "episodes", "an interval needs 2 or more, up to 1000000")?;
+        self.need(c.reg > 0.0, "reg", "R2D2 needs a ridge above 0")?;
         self.need(c.seeds == 1, "seeds", "episodes give an interval themselves: give more --episodes")
     }
 
@@ -186,14 +198,8 @@ impl Check<'_> {
         let trains = matches!(c.problem, Problem::SimClr | Problem::Byol);
         let foreseen = [
             ("problem", c.problem == Problem::Byol, "sim-clr is"),
-            ("head", trains && matches!(c.head, Head::R2d2 | Head::Svm), "contrastive and PN are"),
             ("qcm", trains && c.qcm, "leave it false"),
             ("rottlr", trains && c.rottlr > 0.0, "leave it out; rottlr_p turns whole classes"),
-            (
-                "few_shot_head",
-                !trains && matches!(c.few_shot_head, FewShotHead::R2d2 | FewShotHead::Svm),
-                "PN and logistic are",
-            ),
             ("nproc", c.nproc.is_some_and(|n| n > 1), "one process is"),
             ("node_rank", c.node_rank > 0, "one machine is"),
         ];

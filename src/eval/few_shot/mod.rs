@@ -18,28 +18,42 @@ pub use episodes::{Episodes, FewShotError, Task};
 
 use super::{Embedding, Interval};
 use crate::episode::RowLayout;
-use crate::nn::head::{Shots, proto, unit_rows};
+use crate::nn::head::{Shots, proto, r2d2, svm, unit_rows};
 
 /// Episodes solved at once: bounds the memory of their features.
 const CHUNK: u64 = 32;
+
+/// Temperature of the ridge regression, its default in training; only `RIDGE_TEMPERATURE * reg` matters.
+const RIDGE_TEMPERATURE: f64 = 0.1;
 
 /// What learns the classes of an episode from its support.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Solver {
     /// Nearest prototype (the temperature does not change the answer).
     Proto,
+    /// Ridge regression.
+    Ridge {
+        /// Lambda, as in training.
+        reg: f64,
+    },
+    /// Support vector machine (the temperature does not change the answer).
+    Machine,
     /// Multinomial logistic regression.
     Logistic,
 }
 
 impl Solver {
-    /// All, in the order of tables.
-    pub const ALL: [Solver; 2] = [Solver::Proto, Solver::Logistic];
+    /// All, in the order of tables; `reg` is the ridge regression's.
+    pub const fn all(reg: f64) -> [Solver; 4] {
+        [Solver::Proto, Solver::Ridge { reg }, Solver::Machine, Solver::Logistic]
+    }
 
     /// Its name in tables.
     pub const fn name(self) -> &'static str {
         match self {
             Solver::Proto => "PN",
+            Solver::Ridge { .. } => "R2D2",
+            Solver::Machine => "SVM",
             Solver::Logistic => "logistic",
         }
     }
@@ -54,6 +68,8 @@ impl Solver {
         };
         match self {
             Solver::Proto => each(&|z| proto::logits(z, rows, shots, 1.0)),
+            Solver::Ridge { reg } => each(&|z| r2d2::logits(z, rows, shots, RIDGE_TEMPERATURE, reg)),
+            Solver::Machine => each(&|z| svm::logits(z, rows, shots, 1.0, 1)),
             Solver::Logistic => logistic::scores(x, task),
         }
     }
@@ -126,7 +142,7 @@ mod tests {
     #[test]
     fn separate_classes_are_all_recognised_and_noise_is_at_chance() {
         let task = Task { ways: 5, shots: 1, queries: 4 };
-        for solver in Solver::ALL {
+        for solver in Solver::all(50.0) {
             assert_eq!(evaluate(&embedding(0.05), task, 1, 40, solver).unwrap().mean, 1.0, "{}", solver.name());
             let noise = evaluate(&embedding(1e3), task, 1, 200, solver).unwrap();
             assert!((noise.mean - 0.2).abs() < 0.04, "{}: {noise:?}", solver.name());
@@ -137,7 +153,7 @@ mod tests {
     #[test]
     fn an_episode_does_not_depend_on_how_many_there_are() {
         let task = Task { ways: 5, shots: 2, queries: 5 };
-        for solver in Solver::ALL {
+        for solver in Solver::all(50.0) {
             let some = accuracies(&embedding(0.6), task, 1, 7, solver).unwrap();
             let more = accuracies(&embedding(0.6), task, 1, 40, solver).unwrap();
             assert_eq!(some, more[..7]);

@@ -23,7 +23,7 @@ pub fn judge(z: &Tensor, rows: RowLayout, temperature: f64) -> HeadOut {
     let _ = similarities.fill_diagonal_(SELF, false);
     let positives = positives(rows, z.device());
     let log_p = similarities.log_softmax(1, None::<Kind>).gather(1, &positives, false);
-    HeadOut { loss: -log_p.mean(None::<Kind>), hits: hits(&similarities.detach(), &positives) }
+    HeadOut { loss: -log_p.mean(None::<Kind>), hits: hits(&similarities.detach(), &positives), solver: None }
 }
 
 /// [`RowLayout::positives`] of every row, `[rows, views - 1]`, int64; made on the device, since a copy from the host would wait for it.

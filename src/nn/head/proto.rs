@@ -8,17 +8,15 @@
 //! ```
 //! With one shot a logit is `(2 cos - 2) / T`. A query is recognised where its class has the largest logit.
 
-use tch::{Kind, Reduction, Tensor};
+use tch::Tensor;
 
-use super::{HeadOut, Shots, unit_rows};
+use super::{HeadOut, Shots, query_labels, unit_rows};
 use crate::episode::RowLayout;
 
 /// Judges `z: [rows, d]`; squared distances are DIVIDED by `temperature`. Only query rows are judged.
 pub fn judge(z: &Tensor, rows: RowLayout, shots: Shots, temperature: f64) -> HeadOut {
     let logits = logits(z, rows, shots, temperature);
-    let labels = Tensor::arange(rows.classes as i64, (Kind::Int64, z.device())).repeat([shots.n_query as i64]);
-    let loss = logits.cross_entropy_loss(&labels, None::<&Tensor>, Reduction::Mean, -100, 0.0);
-    HeadOut { loss, hits: logits.detach().argmax(1, false).eq_tensor(&labels) }
+    HeadOut::of_logits(&logits, &query_labels(rows.classes, shots, z.device()))
 }
 
 /// Negative squared distances, `[n_query * classes, classes]`, queries in row order.
@@ -35,6 +33,8 @@ pub fn logits(z: &Tensor, rows: RowLayout, shots: Shots, temperature: f64) -> Te
 
 #[cfg(test)]
 mod tests {
+    use tch::Kind;
+
     use super::*;
     use crate::nn::head::testing::{close, embeddings, gradient_matches, unit};
 

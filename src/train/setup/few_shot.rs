@@ -57,7 +57,7 @@ pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path) -> Result
 
     let mut rows = Vec::new();
     for &shots in &config.shots {
-        for &solver in solvers(config) {
+        for solver in solvers(config) {
             let accuracy = few_shot::evaluate(&embedding, task(config, shots), seed, config.episodes, solver);
             rows.push(Row { head: solver.name(), shots, accuracy: accuracy.map_err(EvalError::from)? });
         }
@@ -82,12 +82,13 @@ fn task(config: &Config, shots: u32) -> Task {
     Task { ways: config.ways as usize, shots: shots as usize, queries: config.eval_queries as usize }
 }
 
-fn solvers(config: &Config) -> &'static [Solver] {
+fn solvers(config: &Config) -> Vec<Solver> {
     match config.few_shot_head {
-        FewShotHead::Pn => &[Solver::Proto],
-        FewShotHead::Logistic => &[Solver::Logistic],
-        // `config::check` let no other single head pass.
-        FewShotHead::R2d2 | FewShotHead::Svm | FewShotHead::All => &Solver::ALL,
+        FewShotHead::Pn => vec![Solver::Proto],
+        FewShotHead::R2d2 => vec![Solver::Ridge { reg: config.reg }],
+        FewShotHead::Svm => vec![Solver::Machine],
+        FewShotHead::Logistic => vec![Solver::Logistic],
+        FewShotHead::All => Solver::all(config.reg).into(),
     }
 }
 

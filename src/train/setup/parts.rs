@@ -80,13 +80,12 @@ pub(super) fn init(config: &Config) -> InitStyle {
 
 pub(super) fn head(config: &Config) -> Head {
     let temperature = config.temperature();
+    let shots = Shots { n_supp: config.n_supp as usize, n_query: config.n_query as usize };
     match config.head {
-        config::Head::Pn => Head::Proto {
-            temperature,
-            shots: Shots { n_supp: config.n_supp as usize, n_query: config.n_query as usize },
-        },
-        // `config::check` let no other head pass.
-        _ => Head::Contrastive { temperature },
+        config::Head::Contrastive => Head::Contrastive { temperature },
+        config::Head::Pn => Head::Proto { temperature, shots },
+        config::Head::R2d2 => Head::R2d2 { temperature, reg: config.reg, shots },
+        config::Head::Svm => Head::Svm { temperature, shots, tasks: config.svm_tasks as usize },
     }
 }
 
