@@ -1,6 +1,7 @@
 //! The published linear evaluation: a linear layer on an encoder, which is frozen, or trained along (`finetune`).
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tch::{Device, Kind, Reduction, Tensor};
@@ -26,9 +27,9 @@ pub enum Input {
     /// Both splits went through it before; rows are samples.
     Embedded {
         /// Of the training split.
-        train: Arc<Embedding>,
+        train: Rc<Embedding>,
         /// Of the held-out split.
-        test: Arc<Embedding>,
+        test: Rc<Embedding>,
     },
 }
 

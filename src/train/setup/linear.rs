@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -33,7 +34,7 @@ pub(super) struct Bench {
     /// The labels that training may use; all where there are none.
     labels: Option<Labels>,
     /// Train and test through the saved encoder.
-    embedded: OnceCell<(Arc<Embedding>, Arc<Embedding>)>,
+    embedded: OnceCell<(Rc<Embedding>, Rc<Embedding>)>,
     device: Device,
 }
 
@@ -126,13 +127,13 @@ impl Bench {
         batch: u64,
         seed: u64,
         subject: &Subject,
-    ) -> Result<(Arc<Embedding>, Arc<Embedding>), TrainError> {
+    ) -> Result<(Rc<Embedding>, Rc<Embedding>), TrainError> {
         if let Some((train, test)) = self.embedded.get() {
             return Ok((train.clone(), test.clone()));
         }
         let spec = EmbedSpec { batch: images(batch), samples: 0, ..embed_spec(config, seed, self.device)? };
         let encode = |set: &Arc<ShardSet>| embed(set, &spec, |images| subject.features(images, Mode::Eval));
-        let both = (Arc::new(encode(&self.data.train)?), Arc::new(encode(&self.test)?));
+        let both = (Rc::new(encode(&self.data.train)?), Rc::new(encode(&self.test)?));
         if self.saved.is_some() {
             let _ = self.embedded.set(both.clone());
         }
