@@ -41,6 +41,14 @@ pub enum ConfigError {
         /// What the system says.
         reason: std::io::Error,
     },
+    /// Files that extend each other without end.
+    #[error("{origin}: extends leads through {files} files and further: does a file extend itself?")]
+    Circle {
+        /// The last `extends`.
+        origin: Origin,
+        /// Files read so far.
+        files: usize,
+    },
     /// The file is far larger than a config.
     #[error("{}: more than {limit} bytes, which no config needs: is it the right file?", path.display())]
     TooLarge {

@@ -11,7 +11,8 @@ pub fn help() -> String {
         "Usage: metacl-train --config FILE --data_path FOLDER [--KEY VALUE ...]\n\
          \n\
          Defaults, then FILE, then the command line; the last one wins. --some-key and --some_key are one key, and a\n\
-         key of true or false may stand without its value. Published files and flags are accepted as they are.\n",
+         key of true or false may stand without its value. Published files and flags are accepted as they are.\n\
+         `extends: OTHER.yaml` in FILE starts from OTHER, which lies beside it; `KEY:` without a value unsets KEY.\n",
     );
     let defaults = Config::default().entries();
     let mut group = None;

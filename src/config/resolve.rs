@@ -46,9 +46,9 @@ pub fn load(arguments: &[String], variable: &dyn Fn(&str) -> Option<String>) -> 
     if line.help || line.version {
         return Ok(if line.help { Command::Help } else { Command::Version });
     }
-    let file = line.config.as_deref().map(source::read_file).transpose()?.unwrap_or_default();
+    let files = line.config.as_deref().map(source::read_files).transpose()?.unwrap_or_default();
     let name = line.config.as_deref().map_or("default".into(), stem);
-    let (config, notes) = resolve(file, line.entries, variable)?;
+    let (config, notes) = resolve(files, line.entries, variable)?;
     Ok(Command::Run(Box::new(Loaded { config, name, notes })))
 }
 
@@ -71,13 +71,15 @@ impl Config {
 }
 
 fn resolve(
-    file: Vec<Entry>,
+    files: Vec<Vec<Entry>>,
     flags: Vec<Entry>,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Config, Vec<String>), ConfigError> {
     let mut config = Config::default();
     let (mut origins, mut ignored, mut notes) = (Origins::new(), Vec::new(), Vec::new());
-    apply(&mut config, file, &mut origins, &mut ignored)?;
+    for file in files {
+        apply(&mut config, file, &mut origins, &mut ignored)?;
+    }
     let file_head = config.head;
     apply(&mut config, flags, &mut origins, &mut ignored)?;
     if !ignored.is_empty() {
@@ -98,7 +100,7 @@ fn resolve(
     Ok((config, notes))
 }
 
-/// Sets what `entries` say. A key twice in one file is an error; a flag given twice counts by its last.
+/// Sets what `entries` say; null leaves a key at its default. A key twice in one file is an error; a flag given twice counts by its last.
 fn apply(
     config: &mut Config,
     entries: Vec<Entry>,
@@ -116,13 +118,16 @@ fn apply(
             continue;
         };
         let key = known.name;
-        if let (Origin::File { path, line }, Some(Origin::File { line: first, .. })) = (&origin, origins.get(key)) {
+        if let (Origin::File { path, line }, Some(Origin::File { path: before, line: first })) =
+            (&origin, origins.get(key))
+            && path == before
+        {
             return Err(ConfigError::Duplicate { path: path.clone(), line: *line, first: *first, key });
         }
-        if let Some(value) = value
-            && !config.set(key, &value)
-        {
-            return Err(ConfigError::Type { origin, key, value, accepts: known.accepts });
+        match value {
+            None => config.reset(key),
+            Some(value) if config.set(key, &value) => {}
+            Some(value) => return Err(ConfigError::Type { origin, key, value, accepts: known.accepts }),
         }
         origins.insert(key, origin);
     }

@@ -37,7 +37,29 @@ pub(super) struct CommandLine {
     pub entries: Vec<Entry>,
 }
 
-/// Reads the config file at `path`.
+/// Most files that extend each other; more is taken for a circle.
+const MOST_FILES: usize = 8;
+
+/// Reads the config file at `path` and what it extends (`extends: FILE`, beside it), the base first.
+pub(super) fn read_files(path: &Path) -> Result<Vec<Vec<Entry>>, ConfigError> {
+    let mut files = Vec::new();
+    let mut next = Some(path.to_owned());
+    while let Some(path) = next.take() {
+        let mut entries = read_file(&path)?;
+        if let Some(at) = entries.iter().position(|entry| entry.key == "extends") {
+            let Entry { value, origin, .. } = entries.remove(at);
+            next = value.map(|base| path.with_file_name(base));
+            if next.is_some() && files.len() + 1 == MOST_FILES {
+                return Err(ConfigError::Circle { origin, files: MOST_FILES });
+            }
+        }
+        files.push(entries);
+    }
+    files.reverse();
+    Ok(files)
+}
+
+/// Reads the config file at `path` alone.
 pub(super) fn read_file(path: &Path) -> Result<Vec<Entry>, ConfigError> {
     let failed = |reason| ConfigError::Read { path: path.to_owned(), reason };
     let mut text = String::new();

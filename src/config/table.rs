@@ -86,6 +86,14 @@ macro_rules! keys {
                 }
             }
 
+            /// Sets the known `key` to its default.
+            pub(super) fn reset(&mut self, key: &str) {
+                match key {
+                    $($(stringify!($name) => self.$name = $default,)+)+
+                    _ => {}
+                }
+            }
+
             /// All keys and their values as YAML, in the table's order.
             pub fn entries(&self) -> Vec<(&'static str, String)> {
                 vec![$($((stringify!($name), Value::show(&self.$name)),)+)+]

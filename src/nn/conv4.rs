@@ -41,6 +41,18 @@ impl Conv4 {
         Self { blocks: (1..=BLOCKS).map(&mut block).collect() }
     }
 
+    /// Values that training keeps of one image of `side` pixels until the backward pass: what norm, pooling and ReLU saw, and where the
+    /// pooling took its values from, in 64 bits.
+    pub(super) fn kept(&self, mut side: i64) -> i64 {
+        let mut kept = 0;
+        for (conv, _) in &self.blocks {
+            let (_, values) = conv.output(side);
+            side /= 2;
+            kept += 2 * values + 3 * conv.output(side).1;
+        }
+        kept
+    }
+
     /// `[rows, 3, height, width]`, both sides at least 16, to `[rows, 4 * filters]`.
     pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
         let mut x = x.shallow_clone();

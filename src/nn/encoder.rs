@@ -133,6 +133,15 @@ impl Encoder {
         }
     }
 
+    /// Bytes that training keeps of one image of `side` pixels until the backward pass, an estimate: the backbone's activations.
+    pub fn bytes_per_image(&self, side: u32) -> u64 {
+        let kept = match &self.backbone {
+            Backbone::ResNet(net) => net.kept(side.into()),
+            Backbone::Conv4(net) => net.kept(side.into()),
+        };
+        kept as u64 * self.weights.kind().elt_size_in_bytes() as u64
+    }
+
     /// Features `h` to embeddings `z`: `[rows, 128]`, not normalised.
     pub fn project(&self, h: &Tensor, mode: Mode) -> Tensor {
         self.projector.forward(h, mode)
@@ -151,5 +160,22 @@ fn preferred_layout(images: &Tensor) -> Tensor {
     match images.device() {
         Device::Cpu => images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]),
         _ => images.shallow_clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Worked out by hand for 32 pixels: maps of 64 x 32 x 32 and so on, twice each, shortcuts once.
+    #[test]
+    fn kept_bytes_are_those_of_the_maps() {
+        let bytes =
+            |arch, stem| Encoder::blank(EncoderSpec { arch, stem }, Kind::Float, Device::Cpu).bytes_per_image(32);
+        let map = 64 * 32 * 32;
+        let stages = 10 * map + (8 + 1) * map / 2 + (8 + 1) * map / 4 + (8 + 1) * map / 8;
+        assert_eq!(bytes(Arch::ResNet18, Stem::Cifar), 4 * stages);
+        let conv4 = [(32, 16), (16, 8), (8, 4), (4, 2)].map(|(side, half)| 32 * (2 * side * side + 3 * half * half));
+        assert_eq!(bytes(Arch::Conv4 { filters: 32 }, Stem::Cifar), 4 * conv4.iter().sum::<u64>());
     }
 }

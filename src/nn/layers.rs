@@ -31,6 +31,12 @@ impl Conv {
         Self { weight, stride, padding: kernel / 2 }
     }
 
+    /// Side of the output for an input of `side`, and its values for one row.
+    pub(super) fn output(&self, side: i64) -> (i64, i64) {
+        let side = (side + self.stride - 1) / self.stride;
+        (side, self.weight.size()[0] * side * side)
+    }
+
     /// `[rows, inputs, height, width]` to `[rows, outputs, height / stride, width / stride]`, rounded up.
     pub(super) fn forward(&self, x: &Tensor) -> Tensor {
         let (stride, padding) = ([self.stride; 2], [self.padding; 2]);

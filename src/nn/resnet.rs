@@ -69,6 +69,22 @@ impl ResNet {
         Self { stem, first, blocks }
     }
 
+    /// Values that training keeps of one image of `side` pixels until the backward pass: what convolutions, norms and ReLUs saw.
+    pub(super) fn kept(&self, side: i64) -> i64 {
+        let (mut side, mut kept) = self.first.kept(side);
+        if self.stem == Stem::ImageNet {
+            side = (side + 1) / 2;
+            // The output, and where each value came from in 64 bits.
+            kept += 3 * STEM_WIDTH * side * side;
+        }
+        for block in &self.blocks {
+            let (next, values) = block.kept(side);
+            side = next;
+            kept += values;
+        }
+        kept
+    }
+
     /// `[rows, 3, height, width]` to `[rows, features]`: the mean over positions.
     pub(super) fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
         let mut x = self.first.forward(x, mode).relu_();
@@ -98,6 +114,12 @@ impl Unit {
     fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {
         self.norm.forward(&self.conv.forward(x), mode)
     }
+
+    /// Side of the output, and values kept: what the convolution gave and what ReLU made of it.
+    fn kept(&self, side: i64) -> (i64, i64) {
+        let (side, values) = self.conv.output(side);
+        (side, 2 * values)
+    }
 }
 
 /// A residual block: two 3x3 units, or 1x1, 3x3 and 1x1 (bottleneck), beside a shortcut.
@@ -124,6 +146,14 @@ impl Block {
             unit([format!("{name}.downsample.0"), format!("{name}.downsample.1")], conv(inputs, outputs, 1, stride))
         });
         Self { units, shortcut }
+    }
+
+    fn kept(&self, side: i64) -> (i64, i64) {
+        let shortcut = self.shortcut.as_ref().map_or(0, |unit| unit.conv.output(side).1);
+        self.units.iter().fold((side, shortcut), |(side, kept), unit| {
+            let (side, values) = unit.kept(side);
+            (side, kept + values)
+        })
     }
 
     fn forward(&self, x: &Tensor, mode: Mode) -> Tensor {

@@ -78,6 +78,11 @@ impl Weights {
         }
     }
 
+    /// Precision of the floating-point tensors.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// All tensors, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Weight> {
         self.all.iter()

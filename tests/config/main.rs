@@ -290,3 +290,26 @@ fn errors_are_one_line() {
         assert!(!error.to_string().contains('\n'), "{error}");
     }
 }
+
+#[test]
+fn a_file_extends_another_and_unsets_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    put("base.yaml", "iters: 7\nlr: 0.5\ntemperature: 2.0\nhead: contrastive\n");
+    let child = put("child.yaml", "extends: base.yaml\nhead: PN\ntemperature:\nlr: 0.25\n");
+    let loaded = run(&["--config", &child, "--iters", "9"]).unwrap();
+    let c = &loaded.config;
+    assert_eq!((c.iters, c.lr, c.head, c.temperature()), (Some(9), 0.25, Head::Pn, 0.2));
+    assert_eq!(loaded.name, "child");
+    assert!(loaded.notes.iter().all(|note| !note.contains("temperature")), "{:?}", loaded.notes);
+
+    let wrong = put("wrong.yaml", "extends: missing.yaml\n");
+    let refused = run(&["--config", &wrong]);
+    assert!(matches!(&refused, Err(ConfigError::Read { path, .. }) if path.ends_with("missing.yaml")), "{refused:?}");
+    let circle = put("circle.yaml", "extends: circle.yaml\n");
+    assert!(matches!(run(&["--config", &circle]), Err(ConfigError::Circle { .. })));
+}
