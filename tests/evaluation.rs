@@ -27,7 +27,7 @@ fn dataset(folder: &Path, classes: u32, each: u32, side: u32) {
         for sample in 0..classes * each {
             let label = sample % classes;
             let shade = Stream::new(1, Purpose::Synthetic).draw([sample, 0, 0, 0]).integer(100) as u32;
-            let along = |x: u32, y: u32| if label % 2 == 0 { y } else { x };
+            let along = |x: u32, y: u32| if label.is_multiple_of(2) { y } else { x };
             let pixel = |x: u32, y: u32| along(x, y) / (4 + 3 * (label / 2)) % 2 * 120 + shade;
             let bytes: Vec<u8> = (0..side * side).flat_map(|i| [pixel(i % side, i / side) as u8; 3]).collect();
             let name = format!("class{label}/{split}_{sample:03}.png");
@@ -228,7 +228,8 @@ fn a_list_names_the_images_that_are_trained_on() {
     assert!(matches!(error, TrainError::Replaced { what: "labels", .. }), "{error}");
     std::fs::write(&list, "train_002.png\nn01.JPEG\n").unwrap();
     let error = place.run_until(&[&semi[..], &["--run_id", "c"]].concat(), "").unwrap_err();
-    assert!(matches!(error, TrainError::Labels(LabelsError::Unmatched { missing: 1, lines: 2, .. })), "{error}");
+    let TrainError::Labels(unmatched) = &error else { panic!("{error}") };
+    assert!(matches!(**unmatched, LabelsError::Unmatched { missing: 1, lines: 2, .. }), "{error}");
     assert!(!place.folder("c").exists());
 }
 

@@ -56,7 +56,7 @@ pub enum TrainError {
     )]
     Replaced { path: PathBuf, what: &'static str, saved: String, now: String },
     #[error(transparent)]
-    Labels(#[from] LabelsError),
+    Labels(Box<LabelsError>),
     /// A checkpoint that does not say where its run stands.
     #[error("{path}: no position in the checkpoint: {reason}", path = path.display())]
     Position { path: PathBuf, reason: serde_json::Error },
@@ -85,6 +85,12 @@ pub enum TrainError {
 impl From<ConfigError> for TrainError {
     fn from(error: ConfigError) -> Self {
         Self::Config(Box::new(error))
+    }
+}
+
+impl From<LabelsError> for TrainError {
+    fn from(error: LabelsError) -> Self {
+        Self::Labels(Box::new(error))
     }
 }
 
