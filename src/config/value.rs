@@ -290,7 +290,7 @@ mod tests {
         assert_eq!(Vec::<u32>::parse("1, 5"), Some(vec![1, 5]));
         assert_eq!(vec![1u32, 5].show(), "\"1,5\"");
         assert_eq!(<[f64; 3]>::parse("0.5,0.25,1"), Some([0.5, 0.25, 1.0]));
-        assert_eq!(<[f64; 3]>::parse(&"0.5,0.25,1.0"), <[f64; 3]>::parse([0.5, 0.25, 1.0].show().trim_matches('"')));
+        assert_eq!(<[f64; 3]>::parse("0.5,0.25,1.0"), <[f64; 3]>::parse([0.5, 0.25, 1.0].show().trim_matches('"')));
         for text in ["1,2", "1,2,3,4", "1,2,x", "1,2,inf", ""] {
             assert_eq!(<[f64; 3]>::parse(text), None, "{text}");
         }
