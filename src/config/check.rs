@@ -19,7 +19,8 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Result<(), ConfigErro
             check.bootstrap()?;
             check.tricks()
         }
-        Problem::Eval | Problem::SemiSupervisedEval => check.evaluation(),
+        Problem::Eval | Problem::SemiSupervisedEval => check.evaluation().and_then(|()| check.labels()),
+        Problem::FewShotEval => check.evaluation().and_then(|()| check.episodes()),
     }
 }
 
@@ -45,7 +46,8 @@ impl Check<'_> {
 
     fn run(&self) -> Result<(), ConfigError> {
         let c = self.config;
-        self.need(c.iters.is_some_and(|iters| iters > 0), "iters", "a run needs at least 1: give --iters")?;
+        let trains = c.problem != Problem::FewShotEval;
+        self.need(!trains || c.iters.is_some_and(|iters| iters > 0), "iters", "a run needs at least 1: give --iters")?;
         let frequencies = [("log_freq", c.log_freq), ("eval_freq", c.eval_freq), ("save_freq", c.save_freq)];
         for (key, frequency) in frequencies {
             self.need(frequency > 0, key, "it counts steps, from 1 (1e16: never)")?;
@@ -187,19 +189,48 @@ impl Check<'_> {
             "scale_lower",
             "it is a share of the image, above 0 and up to 1",
         )?;
-        self.need(matches!(c.train_size, None | Some(1 | 10)), "train_size", "there are lists of 1 and 10 percent")?;
         let words = "it takes RandomResizedCrop or RandomCrop, and color_distortion, joined by +";
-        self.need(c.eval_policies().is_ok(), "augmentation", words)
+        self.need(c.eval_policies().is_ok(), "augmentation", words)?;
+        let pair = "give mean and std together, as the encoder was trained";
+        self.need(c.mean.is_some() || c.std.is_none(), "mean", pair)?;
+        self.need(c.std.is_some() || c.mean.is_none(), "std", pair)?;
+        self.need(c.std.is_none_or(|std| std.iter().all(|&x| x > 0.0)), "std", "it divides: each must be above 0")?;
+        self.need((1..=1000).contains(&c.seeds), "seeds", "1 to 1000 runs are possible")
+    }
+
+    /// What the linear layer is trained on.
+    fn labels(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        let semi = c.problem == Problem::SemiSupervisedEval;
+        self.need(matches!(c.train_size, None | Some(1 | 10)), "train_size", "there are lists of 1 and 10 percent")?;
+        let which = "say which labels: give --subset_list FILE, or --train_size 1 or 10 to draw them";
+        self.need(!semi || c.train_size.is_some() || !c.subset_list.is_empty(), "train_size", which)?;
+        self.need(semi || c.subset_list.is_empty(), "subset_list", "that is for --problem semi-supervised-eval")?;
+        if c.precompute_emb_bs.is_none() {
+            return Ok(());
+        }
+        self.need(c.precompute_emb_bs != Some(0), "precompute_emb_bs", "at least 1 is needed")?;
+        self.need(!c.aug, "precompute_emb_bs", "what is embedded once cannot be augmented: give --aug false")?;
+        let frozen = "a trained encoder's embeddings change: leave finetune or precompute_emb_bs out";
+        self.need(!c.finetune, "precompute_emb_bs", frozen)?;
+        self.need(!semi, "precompute_emb_bs", "it embeds the whole training split: that is for --problem eval")
+    }
+
+    fn episodes(&self) -> Result<(), ConfigError> {
+        let c = self.config;
+        self.need((2..=1000).contains(&c.ways), "ways", "an episode has 2 to 1000 classes")?;
+        let shots = !c.shots.is_empty() && c.shots.iter().all(|shots| (1..=1000).contains(shots));
+        self.need(shots, "shots", "a class has 1 to 1000 support images")?;
+        self.need((1..=1000).contains(&c.eval_queries), "eval_queries", "a class has 1 to 1000 query images")?;
+        self.need((2..=1_000_000).contains(&c.episodes), "episodes", "an interval needs 2 or more, up to 1000000")?;
+        self.need(c.reg > 0.0, "reg", "R2D2 needs a ridge above 0")?;
+        self.need(c.seeds == 1, "seeds", "episodes give an interval themselves: give more --episodes")
     }
 
     /// Keys that are known, whose feature has yet to come: refused where they would switch it on.
     fn not_in_this_version(&self) -> Result<(), ConfigError> {
         let c = self.config;
-        let trains = c.pretrains();
         let foreseen = [
-            ("problem", c.problem == Problem::SemiSupervisedEval, "sim-clr, byol, simsiam and eval are"),
-            ("finetune", !trains && c.finetune, "the linear layer on a frozen encoder is"),
-            ("precompute_emb_bs", !trains && c.precompute_emb_bs.is_some(), "leave it out"),
             ("nproc", c.nproc.is_some_and(|n| n > 1), "one process is"),
             ("node_rank", c.node_rank > 0, "one machine is"),
         ];

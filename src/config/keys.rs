@@ -2,11 +2,13 @@
 //! by [`resolve`](super::resolve) from what it depends on.
 
 use super::table::{Group, Key, keys};
-use super::value::{Arch, Dist, Family, Head, Init, LrSchedule, Opt, Precision, Problem, TaskRot, Value, Verify};
+use super::value::{
+    Arch, Dist, Family, FewShotHead, Head, Init, LrSchedule, Opt, Precision, Problem, TaskRot, Value, Verify,
+};
 
 keys! {
     Run {
-        /// sim-clr, byol and simsiam train an encoder, eval judges one
+        /// sim-clr, byol and simsiam train an encoder; eval, semi-supervised-eval and few-shot-eval judge one
         problem: Problem = Problem::SimClr;
         /// a label, no more
         name: String = String::new();
@@ -34,6 +36,8 @@ keys! {
         eval_only: bool = false;
         /// at the end of pre-training: kNN and linear probe, trained and untrained
         final_eval: bool = false;
+        /// pre-training: steps between kNN evaluations, beside those of eval_freq; unset or 0: none
+        knn_freq: Option<u64> = None;
         /// most images of each split that kNN and the linear probe use; unset: all
         eval_samples: Option<u64> = None;
     }
@@ -150,10 +154,28 @@ keys! {
         finetune: bool = false;
         /// embed the data once, in batches of this size; needs aug false; unset or -1: off
         precompute_emb_bs: Option<u64> = None;
-        /// semi-supervised-eval: percent of the labels, 1 or 10
+        /// mean of each channel that the encoder's inputs are normalised with: red,green,blue; unset: they are taken as 0..1
+        mean: Option<[f64; 3]> = None;
+        /// standard deviation of each channel, with mean
+        std: Option<[f64; 3]> = None;
+        /// how many runs, with seeds seed, seed + 1, ...: gives a mean and its 95 % interval
+        seeds: u64 = 1;
+        /// semi-supervised-eval: a file with the names of the labelled images, one a line; unset: drawn, the same number of each class
+        subset_list: String = String::new();
+        /// semi-supervised-eval without subset_list: percent of the labels, 1 or 10
         train_size: Option<u32> = None;
-        /// semi-supervised-eval on CIFAR: which labels are drawn
+        /// semi-supervised-eval without subset_list: which labels are drawn
         data_split_seed: u64 = 42;
+        /// few-shot-eval: what solves the episodes
+        few_shot_head: FewShotHead = FewShotHead::All;
+        /// few-shot-eval: classes of an episode
+        ways: u32 = 5;
+        /// few-shot-eval: support images of each class; several are evaluated one after the other
+        shots: Vec<u32> = vec![1, 5];
+        /// few-shot-eval: query images of each class
+        eval_queries: u32 = 15;
+        /// few-shot-eval: how many
+        episodes: u64 = 600;
     }
     Processes {
         /// threads that decode and augment; unset: the cores this process may use

@@ -30,7 +30,9 @@ pub use resolve::{Command, Loaded, load};
 pub use resume::{Difference, MAY_CHANGE};
 pub use specs::{EvalPolicies, ViewPolicies};
 pub use table::{Group, Key};
-pub use value::{Arch, Dist, Family, Head, Init, LrSchedule, Opt, Precision, Problem, TaskRot, Value, Verify};
+pub use value::{
+    Arch, Dist, Family, FewShotHead, Head, Init, LrSchedule, Opt, Precision, Problem, TaskRot, Value, Verify,
+};
 
 /// The key of this name or alias (underscores, no dashes).
 fn find(name: &str) -> Option<&'static Key> {

@@ -17,6 +17,7 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
     ("eval_only", "evaluation leaves training as it is"),
     ("ckpt", "the run's own checkpoints come first"),
     ("final_eval", "evaluation leaves training as it is"),
+    ("knn_freq", "evaluation leaves training as it is"),
     ("eval_samples", "evaluation leaves training as it is"),
     ("test_bs", "evaluation leaves training as it is"),
     ("data_path", "the dataset may have moved; its identity is checked by itself"),

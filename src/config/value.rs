@@ -101,6 +101,38 @@ impl<T: Value> Value for Option<T> {
     }
 }
 
+/// A list of whole numbers.
+impl Value for Vec<u32> {
+    const ACCEPTS: &'static str = "whole numbers, joined by commas";
+
+    fn parse(text: &str) -> Option<Self> {
+        text.split(',').map(|number| u32::parse(number.trim())).collect()
+    }
+
+    /// Quoted: an unquoted `1,5` is a number to some readers of YAML.
+    fn show(&self) -> String {
+        join(self).show()
+    }
+}
+
+/// One number for each channel: red, green, blue.
+impl Value for [f64; 3] {
+    const ACCEPTS: &'static str = "three finite numbers, joined by commas (red, green, blue)";
+
+    fn parse(text: &str) -> Option<Self> {
+        let numbers: Option<Vec<f64>> = text.split(',').map(|number| f64::parse(number.trim())).collect();
+        numbers?.try_into().ok()
+    }
+
+    fn show(&self) -> String {
+        join(self).show()
+    }
+}
+
+fn join<T: Value>(values: &[T]) -> String {
+    values.iter().map(Value::show).collect::<Vec<_>>().join(",")
+}
+
 /// Declares an enum whose values are words; case does not matter.
 macro_rules! choices {
     ($($(#[$of_type:meta])* $type:ident { $($(#[$of_value:meta])* $value:ident = $text:literal,)+ })+) => {$(
@@ -132,6 +164,8 @@ choices! {
         Eval = "eval",
         /// Fine-tuning on a share of the labels.
         SemiSupervisedEval = "semi-supervised-eval",
+        /// Labelled episodes on frozen features.
+        FewShotEval = "few-shot-eval",
         /// Self-supervised pre-training without negatives, towards a moving average.
         Byol = "byol",
         /// The same towards the encoder itself, without gradient.
@@ -165,6 +199,19 @@ choices! {
         R2d2 = "R2D2",
         /// Crammer-Singer support vector machine.
         Svm = "SVM",
+    }
+    /// What solves the episodes of a few-shot evaluation.
+    FewShotHead {
+        /// Nearest prototype.
+        Pn = "PN",
+        /// Ridge regression.
+        R2d2 = "R2D2",
+        /// Crammer-Singer support vector machine.
+        Svm = "SVM",
+        /// Multinomial logistic regression.
+        Logistic = "logistic",
+        /// One after the other.
+        All = "all",
     }
     /// Which optimizer.
     Opt {
@@ -247,6 +294,18 @@ mod tests {
         assert_eq!(Option::<u64>::parse("7"), Some(Some(7)));
         assert_eq!(Option::<f64>::parse("-1"), Some(Some(-1.0)));
         assert_eq!(Option::<f64>::parse("null"), Some(None));
+    }
+
+    #[test]
+    fn lists_are_joined_by_commas() {
+        assert_eq!(Vec::<u32>::parse("1, 5"), Some(vec![1, 5]));
+        assert_eq!(vec![1u32, 5].show(), "\"1,5\"");
+        assert_eq!(<[f64; 3]>::parse("0.5,0.25,1"), Some([0.5, 0.25, 1.0]));
+        assert_eq!(<[f64; 3]>::parse("0.5,0.25,1.0"), <[f64; 3]>::parse([0.5, 0.25, 1.0].show().trim_matches('"')));
+        for text in ["1,2", "1,2,3,4", "1,2,x", "1,2,inf", ""] {
+            assert_eq!(<[f64; 3]>::parse(text), None, "{text}");
+        }
+        assert_eq!(Vec::<u32>::parse("1,,5"), None);
     }
 
     #[test]

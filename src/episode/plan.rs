@@ -180,6 +180,26 @@ mod tests {
     }
 
     #[test]
+    fn a_subset_is_visited_whole_and_keeps_the_views_of_the_whole_set() {
+        let subset: std::sync::Arc<[u32]> = [3, 4, 10, 50, 70, 71, 90].into();
+        let order = Order::ShuffledToTheEnd { seed: 9 };
+        let part = Planner::over(EpisodeSpec { order, ..spec(3) }, subset.clone()).unwrap();
+        assert_eq!(part.steps_per_epoch(), 3);
+        let mut seen: Vec<u32> = (3..6).flat_map(|step| part.plan(step, meta).unwrap().samples).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, *subset);
+
+        let whole = Planner::new(EpisodeSpec { order: Order::Sequential, ..spec(100) }, 100).unwrap();
+        let (part, whole) = (part.plan(0, meta).unwrap(), whole.plan(0, meta).unwrap());
+        for (row, view) in part.views.iter().enumerate() {
+            let sample = part.samples[view.source as usize] as usize;
+            let same = ViewPlan { source: view.source, ..whole.views[row / 3 * 100 + sample] };
+            assert_eq!(*view, same);
+        }
+        assert!(Planner::over(spec(8), subset).is_err());
+    }
+
+    #[test]
     fn turned_classes_turn_all_their_views() {
         let task = TaskPolicy::Replace { probability: 1.0 };
         let plan = Planner::new(EpisodeSpec { task, ..spec(50) }, 100).unwrap().plan(0, meta).unwrap();

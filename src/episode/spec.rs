@@ -1,5 +1,7 @@
 //! What an episode is made of, and the function from a step to its plan.
 
+use std::sync::Arc;
+
 use super::plan::{EpisodeError, EpisodePlan, SampleMeta};
 use super::rows::RowLayout;
 use super::sampler::{Order, Sampler, Step};
@@ -47,6 +49,8 @@ impl EpisodeSpec {
 pub struct Planner {
     spec: EpisodeSpec,
     sampler: Sampler,
+    /// Samples that take part, by place in the order; all where there is none.
+    subset: Option<Arc<[u32]>>,
     view_stream: Stream,
     class_stream: Stream,
 }
@@ -68,7 +72,16 @@ impl Planner {
             .ok_or(EpisodeError::BatchTooLarge { batch: spec.batch, samples })?;
         let view_stream = Stream::new(spec.seed, Purpose::View);
         let class_stream = Stream::new(spec.seed, Purpose::Class);
-        Ok(Self { spec, sampler, view_stream, class_stream })
+        Ok(Self { spec, sampler, subset: None, view_stream, class_stream })
+    }
+
+    /// A planner over the samples `subset` of a dataset alone: its epochs are theirs, and each keeps the views it has in the whole.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), for a dataset of as many samples.
+    pub fn over(spec: EpisodeSpec, subset: Arc<[u32]>) -> Result<Self, EpisodeError> {
+        let planner = Self::new(spec, subset.len() as u64)?;
+        Ok(Self { subset: Some(subset), ..planner })
     }
 
     /// The spec it was made from.
@@ -91,7 +104,10 @@ impl Planner {
         meta: impl Fn(u32) -> Result<SampleMeta, E>,
     ) -> Result<EpisodePlan, E> {
         let Step { epoch, samples } = self.sampler.step(step);
-        let samples = self.own_slice(samples);
+        let mut samples = self.own_slice(samples);
+        if let Some(subset) = &self.subset {
+            samples.iter_mut().for_each(|place| *place = subset[*place as usize]);
+        }
         let metas = samples.iter().map(|&sample| meta(sample)).collect::<Result<Vec<_>, E>>()?;
         for (&sample, meta) in samples.iter().zip(&metas) {
             self.check_size(sample, meta.size)?;

@@ -3,9 +3,11 @@
 //!
 //! `score(c) = Σ_{i in the k nearest} exp(cos(q, x_i) / T) [y_i = c]`; the class of the highest score is the answer.
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::embed::Embedding;
+use super::shares::{Counter, Shares};
+use crate::nn::head::unit_rows;
 
 /// Queries compared at once: bounds the memory of the similarities.
 const CHUNK: i64 = 512;
@@ -26,15 +28,15 @@ impl Default for Knn {
     }
 }
 
-/// Share of `test` whose class is found among the neighbours in `train`, a fraction.
+/// Shares of `test` whose class the neighbours in `train` vote for.
 ///
 /// `classes` is the number of classes; both embeddings are normalised here.
-pub fn knn_top1(train: &Embedding, test: &Embedding, classes: i64, knn: Knn) -> f64 {
+pub fn knn(train: &Embedding, test: &Embedding, classes: i64, knn: Knn) -> Shares {
     let _no_grad = tch::no_grad_guard();
-    let bank = normalise(&train.features);
-    let queries = normalise(&test.features);
+    let bank = unit_rows(&train.features);
+    let queries = unit_rows(&test.features);
     let k = knn.k.min(bank.size()[0]);
-    let mut right = 0.0;
+    let mut counter = Counter::default();
     for start in (0..queries.size()[0]).step_by(CHUNK as usize) {
         let length = CHUNK.min(queries.size()[0] - start);
         let similarity = queries.narrow(0, start, length).matmul(&bank.tr());
@@ -42,15 +44,9 @@ pub fn knn_top1(train: &Embedding, test: &Embedding, classes: i64, knn: Knn) -> 
         let votes = (nearest / knn.temperature).exp();
         let voted_for = train.labels.index_select(0, &index.flatten(0, -1)).view([length, k]);
         let score = Tensor::zeros([length, classes], (votes.kind(), votes.device())).scatter_add(1, &voted_for, &votes);
-        let answer = score.argmax(1, false);
-        right += answer.eq_tensor(&test.labels.narrow(0, start, length)).sum(Kind::Double).double_value(&[]);
+        counter.count(&score, &test.labels.narrow(0, start, length));
     }
-    right / queries.size()[0] as f64
-}
-
-fn normalise(features: &Tensor) -> Tensor {
-    let norm = features.norm_scalaropt_dim(2.0, [1i64].as_slice(), true);
-    features / norm.clamp_min(1e-12)
+    counter.shares()
 }
 
 #[cfg(test)]
@@ -69,8 +65,8 @@ mod tests {
     fn near_neighbours_outvote_many_far_ones() {
         let train = embedding(&[[1.0, 0.01], [0.2, 1.0], [0.3, 1.0], [0.25, 1.0]], &[0, 1, 1, 1]);
         let test = embedding(&[[5.0, 0.0], [0.5, 2.0]], &[0, 1]);
-        assert_eq!(knn_top1(&train, &test, 2, Knn::default()), 1.0);
+        assert_eq!(knn(&train, &test, 2, Knn::default()).top1, 1.0);
         // With a flat temperature all four vote alike and the majority wins.
-        assert_eq!(knn_top1(&train, &test, 2, Knn { k: 4, temperature: 1e6 }), 0.5);
+        assert_eq!(knn(&train, &test, 2, Knn { k: 4, temperature: 1e6 }).top1, 0.5);
     }
 }

@@ -6,9 +6,10 @@
 use tch::{Kind, Reduction, Tensor};
 
 use super::embed::Embedding;
+use super::shares::{Counter, Shares};
+use crate::episode::{Order, sampler::Sampler};
 use crate::optim::schedule::Shape;
 use crate::optim::{Adam, Optimizer, Rule, Schedule};
-use crate::rng::{Permutation, Purpose, Stream};
 
 /// How the probe is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,7 +17,7 @@ pub struct LinearProbe {
     /// Passes over the training embeddings.
     pub epochs: u32,
     /// Rows of an update.
-    pub batch: i64,
+    pub batch: u64,
     /// Learning rate at the start.
     pub lr: f64,
     /// L2 decay, in the gradient.
@@ -31,8 +32,8 @@ impl Default for LinearProbe {
     }
 }
 
-/// Share of `test` that a probe trained on `train` gets right, a fraction.
-pub fn linear_top1(train: &Embedding, test: &Embedding, classes: i64, probe: LinearProbe) -> f64 {
+/// Shares of `test` that a probe trained on `train` gets right.
+pub fn linear_probe(train: &Embedding, test: &Embedding, classes: i64, probe: LinearProbe) -> Shares {
     let (mean, deviation) = {
         let _no_grad = tch::no_grad_guard();
         let mean = train.features.mean_dim([0i64].as_slice(), true, Kind::Float);
@@ -40,10 +41,12 @@ pub fn linear_top1(train: &Embedding, test: &Embedding, classes: i64, probe: Lin
     };
     let standardise = |features: &Tensor| (features - &mean) / &deviation;
     let (x, y) = (standardise(&train.features), &train.labels);
-    let (rows, width) = (x.size()[0], x.size()[1]);
+    let (rows, width) = (x.size()[0] as u64, x.size()[1]);
 
-    let steps_per_epoch = (rows / probe.batch).max(1);
-    let steps = i64::from(probe.epochs) * steps_per_epoch;
+    let order = Order::Shuffled { seed: probe.seed };
+    let sampler =
+        Sampler::new(rows, probe.batch.min(rows), order).expect("a batch is at most the rows, of which there are some");
+    let steps = u64::from(probe.epochs) * sampler.batches_per_epoch();
     let options = (Kind::Float, x.device());
     let weight = Tensor::zeros([classes, width], options).set_requires_grad(true);
     let bias = Tensor::zeros([classes], options).set_requires_grad(true);
@@ -51,24 +54,21 @@ pub fn linear_top1(train: &Embedding, test: &Embedding, classes: i64, probe: Lin
     let parameters = parameters.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
     let rule = Rule::Adam(Adam { weight_decay: probe.weight_decay });
     let mut adam = Optimizer::new(rule, parameters.into());
-    let schedule = Schedule { shape: Shape::Linear, base_lr: probe.lr, iters: steps as u64, warmup: 0.0 };
+    let schedule = Schedule { shape: Shape::Linear, base_lr: probe.lr, iters: steps, warmup: 0.0 };
 
     for step in 0..steps {
-        let epoch = (step / steps_per_epoch) as u32;
-        let order = Permutation::new(rows as u64, Stream::new(probe.seed, Purpose::Order).key(), epoch);
-        let first = step % steps_per_epoch * probe.batch;
-        let places = first..(first + probe.batch).min(rows);
-        let index: Vec<i64> = places.map(|place| order.at(place as u64) as i64).collect();
+        let index: Vec<i64> = sampler.step(step).samples.into_iter().map(i64::from).collect();
         let index = Tensor::from_slice(&index).to_device(x.device());
 
         let logits = x.index_select(0, &index).linear(&weight, Some(&bias));
         let loss = logits.cross_entropy_loss::<Tensor>(&y.index_select(0, &index), None, Reduction::Mean, -100, 0.0);
         adam.zero_grad();
         loss.backward();
-        adam.step(schedule.lr(step as u64));
+        adam.step(schedule.lr(step));
     }
 
     let _no_grad = tch::no_grad_guard();
-    let answer = standardise(&test.features).linear(&weight, Some(&bias)).argmax(1, false);
-    answer.eq_tensor(&test.labels).to_kind(Kind::Double).mean(Kind::Double).double_value(&[])
+    let mut counter = Counter::default();
+    counter.count(&standardise(&test.features).linear(&weight, Some(&bias)), &test.labels);
+    counter.shares()
 }

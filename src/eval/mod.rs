@@ -1,16 +1,26 @@
 //! How good an encoder is: kNN and a linear probe on frozen features.
 //!
-//! - [`mod@embed`]: a dataset through an encoder once. [`knn`]: weighted k nearest neighbours. [`linear`]: a linear probe on embeddings.
+//! - [`subject`]: the encoder under judgement. [`mod@embed`]: a dataset through it once.
+//! - [`knn`]: weighted k nearest neighbours. [`linear`]: a linear probe on embeddings. [`few_shot`]: episodes of labelled images.
+//! - [`shares`]: top-1 and top-5. [`interval`]: means with 95 % intervals.
 //!
 //! Not here: networks (`nn`), training of encoders (`train`).
 
 pub mod embed;
+pub mod few_shot;
+pub mod interval;
 pub mod knn;
 pub mod linear;
+pub mod shares;
+pub mod subject;
 
 pub use embed::{Embedding, embed};
-pub use knn::{Knn, knn_top1};
-pub use linear::{LinearProbe, linear_top1};
+pub use few_shot::FewShotError;
+pub use interval::Interval;
+pub use knn::{Knn, knn};
+pub use linear::{LinearProbe, linear_probe};
+pub use shares::{Counter, Shares};
+pub use subject::{Normalise, Subject};
 
 use crate::loader::LoadError;
 
@@ -21,6 +31,9 @@ pub enum EvalError {
     /// The images could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// No few-shot episode can be drawn.
+    #[error(transparent)]
+    FewShot(#[from] FewShotError),
     /// A sample without a class.
     #[error("sample {sample} ({name}) has no class: kNN and linear evaluation need a labelled dataset")]
     NoLabel {

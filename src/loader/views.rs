@@ -62,6 +62,8 @@ pub enum Delivery {
     U8,
     /// f32, the u8 value divided by 255.
     UnitF32,
+    /// No pixels: plans alone, for what was embedded before. Nothing is read but the index.
+    Nothing,
 }
 
 /// Starts loading the views of `planner` over `set` for `steps`.
@@ -81,6 +83,7 @@ pub fn load_views(
     let value_bytes = match options.delivery {
         Delivery::U8 => 1,
         Delivery::UnitF32 => size_of::<f32>(),
+        Delivery::Nothing => 0,
     };
     let size = RingSize {
         workers: options.workers.max(1),
@@ -122,6 +125,9 @@ impl ring::Produce for Views {
             let info = self.set.info(sample.into())?;
             Ok::<_, LoadError>(SampleMeta { size: info.size, label: info.label })
         })?;
+        if self.options.delivery == Delivery::Nothing {
+            return Ok(plan);
+        }
         // Up to `slots` steps before the workers come to them.
         for &sample in &plan.samples {
             self.set.read_ahead(sample.into())?;
@@ -137,6 +143,9 @@ impl ring::Produce for Views {
         rows: &mut dyn Iterator<Item = (usize, &mut [u8])>,
         laps: &mut Laps,
     ) -> Result<(), LoadError> {
+        if self.options.delivery == Delivery::Nothing {
+            return Ok(());
+        }
         let size = plan.sizes[image];
         let stored = self.set.stored(plan.samples[image].into())?;
         let plans = plan.rows_of(image).map(|row| &plan.views[row]);
@@ -203,6 +212,7 @@ impl Views {
         let source = plan.views[row].source as usize;
         let (sample, size) = (plan.samples[source], plan.sizes[source]);
         let rendered = match self.options.delivery {
+            Delivery::Nothing => Ok(()),
             Delivery::U8 => renderer.render(region, size, &plan.views[row], out),
             Delivery::UnitF32 => renderer
                 .render(region, size, &plan.views[row], view)

@@ -2,6 +2,7 @@
 //!
 //! - [`weights`]: every tensor of a network by its published name; state out, state in. [`init`]: initial values from (seed, name).
 //! - [`encoder`]: [`Encoder`], backbone + projector + rotation head; the face of this module.
+//! - `recognise`: which backbone a state holds; taking it over alone.
 //! - `resnet`, `conv4`: backbones, images to features. `projector`: features to embeddings. `layers`, `norm`: their parts.
 //! - [`bootstrap`]: the networks beside the encoder that BYOL and SimSiam train with. [`autocast`]: reduced precision.
 //! - [`head`]: embeddings to losses, one head a file.
@@ -21,6 +22,7 @@ pub mod init;
 mod layers;
 mod norm;
 mod projector;
+mod recognise;
 mod resnet;
 pub mod weights;
 

@@ -118,23 +118,13 @@ impl Weights {
     /// # Errors
     /// Where a tensor is missing, unknown, or of another shape or kind: the state of another architecture. Nothing is changed then.
     pub fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), NnError> {
-        self.load_part("", state)
-    }
-
-    /// Takes over the tensors whose names begin with `prefix`, for instance `convnet.`; what else the state holds is not looked at.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load), about these names.
-    pub fn load_part(&self, prefix: &str, state: &HashMap<String, Tensor>) -> Result<(), NnError> {
         let known: HashSet<_> = self.all.iter().map(|weight| weight.name.as_str()).collect();
         // The least of several, so that the message does not depend on the map's order.
-        let asked = |name: &str| name.starts_with(prefix);
-        if let Some(name) = state.keys().filter(|name| asked(name) && !known.contains(name.as_str())).min() {
+        if let Some(name) = state.keys().filter(|name| !known.contains(name.as_str())).min() {
             return Err(NnError::Unexpected { name: name.clone() });
         }
-        let taken = || self.all.iter().filter(|weight| asked(&weight.name));
-        let sources = taken().map(|weight| weight.accept(state)).collect::<Result<Vec<_>, _>>()?;
-        for (weight, source) in taken().zip(sources) {
+        let sources = self.all.iter().map(|weight| weight.accept(state)).collect::<Result<Vec<_>, _>>()?;
+        for (weight, source) in self.all.iter().zip(sources) {
             no_grad(|| weight.tensor.shallow_clone().copy_(source));
         }
         Ok(())

@@ -22,6 +22,8 @@ pub enum Purpose {
     Synthetic = 6,
     /// Quarter turns of finished rows.
     Turn = 7,
+    /// Labelled episodes of few-shot evaluation.
+    FewShot = 8,
 }
 
 /// A family of draws that is independent of every other seed's and purpose's.

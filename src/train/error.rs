@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::checkpoint::CheckpointError;
+use super::labels::LabelsError;
 use super::log::LogError;
 use super::run_dir::RunDirError;
 use crate::config::ConfigError;
@@ -48,6 +49,14 @@ pub enum TrainError {
     /// The run was started on other data.
     #[error("{path}: this run was trained on data {saved}, this dataset is {now}: give the same dataset, or another --run_id", path = path.display())]
     OtherData { path: PathBuf, saved: String, now: String },
+    /// A file that the run depends on was replaced.
+    #[error(
+        "{path}: this run was started with another {what} (checksum {saved}, now {now}): put it back, or give another --run_id",
+        path = path.display()
+    )]
+    Replaced { path: PathBuf, what: &'static str, saved: String, now: String },
+    #[error(transparent)]
+    Labels(Box<LabelsError>),
     /// A checkpoint that does not say where its run stands.
     #[error("{path}: no position in the checkpoint: {reason}", path = path.display())]
     Position { path: PathBuf, reason: serde_json::Error },
@@ -76,6 +85,12 @@ pub enum TrainError {
 impl From<ConfigError> for TrainError {
     fn from(error: ConfigError) -> Self {
         Self::Config(Box::new(error))
+    }
+}
+
+impl From<LabelsError> for TrainError {
+    fn from(error: LabelsError) -> Self {
+        Self::Labels(Box::new(error))
     }
 }
 

@@ -6,8 +6,9 @@ use tch::Tensor;
 
 use super::TrainError;
 use super::log::Accuracies;
+use super::task::Metrics;
 use crate::eval::embed::EmbedSpec;
-use crate::eval::{Knn, LinearProbe, embed, knn_top1, linear_top1};
+use crate::eval::{Knn, LinearProbe, Shares, embed, knn, linear_probe};
 use crate::nn::{Encoder, Mode};
 use crate::shard::ShardSet;
 
@@ -22,35 +23,49 @@ pub fn judge(
     test: &Arc<ShardSet>,
     spec: &EmbedSpec,
 ) -> Result<Accuracies, TrainError> {
-    let top1 = |encode: &dyn Fn(&Tensor) -> Tensor| {
-        top1(train, test, spec, encode).map(|(knn, linear)| (Some(knn), Some(linear)))
-    };
-    let (knn_top1, linear_top1) = top1(&|images| trained.features(images, Mode::Eval))?;
-    let (knn_top1_untrained, linear_top1_untrained) = top1(&|images| untrained.features(images, Mode::Eval))?;
-    let (knn_top1_pixels, linear_top1_pixels) = top1(&|images| images.flatten(1, -1))?;
+    let shares = |encode: &dyn Fn(&Tensor) -> Tensor| shares(train, test, spec, encode);
+    let (knn, linear) = shares(&|images| trained.features(images, Mode::Eval))?;
+    let (knn_untrained, linear_untrained) = shares(&|images| untrained.features(images, Mode::Eval))?;
+    let (knn_pixels, linear_pixels) = shares(&|images| images.flatten(1, -1))?;
     Ok(Accuracies {
-        knn_top1,
-        knn_top1_untrained,
-        knn_top1_pixels,
-        linear_top1,
-        linear_top1_untrained,
-        linear_top1_pixels,
+        knn_top1: Some(knn.top1),
+        knn_top1_untrained: Some(knn_untrained.top1),
+        knn_top1_pixels: Some(knn_pixels.top1),
+        linear_top1: Some(linear.top1),
+        linear_top1_untrained: Some(linear_untrained.top1),
+        linear_top1_pixels: Some(linear_pixels.top1),
+        knn_top5: knn.top5,
+        knn_top5_untrained: knn_untrained.top5,
+        knn_top5_pixels: knn_pixels.top5,
+        linear_top5: linear.top5,
+        linear_top5_untrained: linear_untrained.top5,
+        linear_top5_pixels: linear_pixels.top5,
     })
 }
 
-/// The lines of a table of `accuracies`; none where nothing was evaluated.
+/// The lines of a table of `accuracies`; none where nothing was evaluated, no top-5 where there are five classes or fewer.
 pub fn table(accuracies: &Accuracies) -> Vec<String> {
+    let Accuracies { knn_top1, knn_top5, linear_top1, linear_top5, .. } = *accuracies;
+    let of = accuracies;
     let rows = [
-        ("trained encoder", accuracies.knn_top1, accuracies.linear_top1),
-        ("untrained encoder", accuracies.knn_top1_untrained, accuracies.linear_top1_untrained),
-        ("raw pixels", accuracies.knn_top1_pixels, accuracies.linear_top1_pixels),
+        ("trained encoder", [knn_top1, linear_top1, knn_top5, linear_top5]),
+        (
+            "untrained encoder",
+            [of.knn_top1_untrained, of.linear_top1_untrained, of.knn_top5_untrained, of.linear_top5_untrained],
+        ),
+        ("raw pixels", [of.knn_top1_pixels, of.linear_top1_pixels, of.knn_top5_pixels, of.linear_top5_pixels]),
     ];
-    let cell = |value: Option<f64>| value.map_or("-".into(), |value| format!("{:.1} %", 100.0 * value));
-    let rows = rows.into_iter().filter(|(_, knn, linear)| knn.is_some() || linear.is_some());
-    let mut lines: Vec<_> =
-        rows.map(|(name, knn, linear)| format!("{name:<20}{:>10}{:>10}", cell(knn), cell(linear))).collect();
+    let columns = if knn_top5.is_some() || linear_top5.is_some() { 4 } else { 2 };
+    let cell = |value: &Option<f64>| value.map_or("-".into(), |value| format!("{:.1} %", 100.0 * value));
+    let line = |name: &str, cells: [String; 4]| {
+        let cells: String = cells[..columns].iter().map(|cell| format!("{cell:>12}")).collect();
+        format!("{name:<20}{cells}")
+    };
+    let rows = rows.iter().filter(|(_, values)| values.iter().any(Option::is_some));
+    let mut lines: Vec<_> = rows.map(|(name, values)| line(name, values.each_ref().map(cell))).collect();
     if !lines.is_empty() {
-        lines.insert(0, format!("{:<20}{:>10}{:>10}", "top-1, held out", "kNN", "linear"));
+        let heads = ["kNN", "linear", "kNN top-5", "linear top-5"].map(str::to_owned);
+        lines.insert(0, line("top-1, held out", heads));
     }
     lines
 }
@@ -60,18 +75,54 @@ pub fn comparable(train: &ShardSet, test: &ShardSet) -> bool {
     !train.classes().is_empty() && train.classes() == test.classes()
 }
 
-/// kNN and linear accuracy of `encode` on `test`, learnt from `train`; fractions.
+/// kNN and linear probe on features of `encode`, learnt from `train`, on `test`.
 ///
 /// # Errors
 /// As [`judge`].
-pub fn top1(
+pub fn shares(
     train: &Arc<ShardSet>,
     test: &Arc<ShardSet>,
     spec: &EmbedSpec,
     encode: &dyn Fn(&Tensor) -> Tensor,
-) -> Result<(f64, f64), TrainError> {
+) -> Result<(Shares, Shares), TrainError> {
     let classes = train.classes().len() as i64;
     let (train, test) = (embed(train, spec, encode)?, embed(test, spec, encode)?);
-    let knn = knn_top1(&train, &test, classes, Knn::default());
-    Ok((knn, linear_top1(&train, &test, classes, LinearProbe::default())))
+    let nearest = knn(&train, &test, classes, Knn::default());
+    Ok((nearest, linear_probe(&train, &test, classes, LinearProbe::default())))
+}
+
+/// kNN alone, as [`shares`].
+///
+/// # Errors
+/// As [`judge`].
+pub fn nearest(
+    train: &Arc<ShardSet>,
+    test: &Arc<ShardSet>,
+    spec: &EmbedSpec,
+    encode: &dyn Fn(&Tensor) -> Tensor,
+) -> Result<Shares, TrainError> {
+    let classes = train.classes().len() as i64;
+    Ok(knn(&embed(train, spec, encode)?, &embed(test, spec, encode)?, classes, Knn::default()))
+}
+
+/// `NAME_top1`, and `NAME_top5` where there is one, as numbers of a log line.
+pub fn metrics(name: &str, shares: Shares) -> Metrics {
+    let top5 = shares.top5.map(|top5| (format!("{name}_top5"), top5));
+    [(format!("{name}_top1"), shares.top1)].into_iter().chain(top5).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_top_five_only_where_there_is_one() {
+        let two = Accuracies { knn_top1: Some(0.5), linear_top1: Some(0.25), ..Default::default() };
+        let lines = table(&two);
+        assert_eq!(lines.len(), 2);
+        assert!(lines[1].starts_with("trained encoder") && lines[1].ends_with("25.0 %"), "{lines:?}");
+        let four = table(&Accuracies { linear_top5: Some(0.75), knn_top5: Some(1.0), ..two });
+        assert!(four[0].ends_with("linear top-5") && four[1].ends_with("75.0 %"), "{four:?}");
+        assert!(table(&Accuracies::default()).is_empty());
+    }
 }

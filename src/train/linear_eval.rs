@@ -1,6 +1,7 @@
-//! The published linear evaluation: a linear layer on a frozen encoder, trained on augmented views.
+//! The published linear evaluation: a linear layer on an encoder, which is frozen, or trained along (`finetune`).
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use tch::{Device, Kind, Reduction, Tensor};
@@ -11,14 +12,38 @@ use crate::augment::ViewSpec;
 use crate::device::images;
 use crate::episode::Planner;
 use crate::eval::embed::labels_of;
-use crate::loader::{Batch, LoaderOptions, load_views};
-use crate::nn::{Encoder, Mode, NnError};
+use crate::eval::{Counter, Embedding, Subject};
+use crate::loader::{Batch, Delivery, LoaderOptions, load_views};
+use crate::nn::{Mode, NnError, Role, Weight};
 use crate::shard::ShardSet;
 
-/// A linear layer, zero at the start, on the features `h` of a frozen encoder in evaluation mode.
+/// Rows of embeddings judged at once.
+const CHUNK: i64 = 8192;
+
+/// Where features come from.
+pub enum Input {
+    /// Each batch goes through the encoder.
+    Images,
+    /// Both splits went through it before; rows are samples.
+    Embedded {
+        /// Of the training split.
+        train: Rc<Embedding>,
+        /// Of the held-out split.
+        test: Rc<Embedding>,
+    },
+}
+
+/// A linear layer, zero at the start, on the features `h` of an encoder.
+///
+/// A frozen encoder is in evaluation mode. One that is trained too is in training mode in training (its running statistics move)
+/// and in evaluation mode in the test pass.
 pub struct LinearEvaluation {
-    /// The frozen encoder.
-    pub encoder: Encoder,
+    /// The encoder.
+    pub subject: Subject,
+    /// Train the encoder too.
+    pub finetune: bool,
+    /// Where features come from; [`Input::Embedded`] only for a frozen encoder.
+    pub input: Input,
     /// `[classes, d]`.
     pub weight: Tensor,
     /// `[classes]`.
@@ -47,17 +72,73 @@ impl LinearEvaluation {
         (zeros(&[classes, width]), zeros(&[classes]))
     }
 
+    /// What is trained, by name: the layer, and of a trained encoder the backbone.
+    pub fn parameters(&self) -> Vec<(String, Tensor)> {
+        let layer = self.layer().map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone()));
+        let backbone = self.encoder_weights().filter(|weight| weight.role == Role::Parameter);
+        backbone.map(|weight| (weight.name.clone(), weight.tensor.shallow_clone())).chain(layer).collect()
+    }
+
+    fn layer(&self) -> [(&'static str, &Tensor); 2] {
+        [(Self::NAMES[0], &self.weight), (Self::NAMES[1], &self.bias)]
+    }
+
+    /// The backbone's tensors where it is trained, else none.
+    fn encoder_weights(&self) -> impl Iterator<Item = &Weight> {
+        let all = self.finetune.then(|| self.subject.encoder.weights().iter());
+        all.into_iter().flatten().filter(|weight| weight.name.starts_with("convnet."))
+    }
+
+    fn classify(&self, h: &Tensor) -> Tensor {
+        h.linear(&self.weight, Some(&self.bias))
+    }
+
+    /// Logits and classes of the images of a training batch.
+    fn logits(&self, batch: &Batch) -> Result<(Tensor, Tensor), TrainError> {
+        if let Input::Embedded { train, .. } = &self.input {
+            let samples: Vec<i64> = batch.plan().samples.iter().map(|&sample| sample.into()).collect();
+            let samples = Tensor::from_slice(&samples).to_device(self.device);
+            let h = train.features.index_select(0, &samples);
+            return Ok((self.classify(&h), train.labels.index_select(0, &samples)));
+        }
+        let mode = if self.finetune { Mode::Train } else { Mode::Eval };
+        self.through_encoder(batch, &self.train, mode)
+    }
+
     /// Logits and classes of the images of `batch`, which are of `set`.
-    fn logits(&self, batch: &Batch, set: &ShardSet) -> Result<(Tensor, Tensor), TrainError> {
-        let labels = labels_of(batch.plan(), set)?;
-        let h = tch::no_grad(|| self.encoder.features(&images(batch, self.view, self.device), Mode::Eval));
-        Ok((h.linear(&self.weight, Some(&self.bias)), Tensor::from_slice(&labels).to_device(self.device)))
+    fn through_encoder(&self, batch: &Batch, set: &ShardSet, mode: Mode) -> Result<(Tensor, Tensor), TrainError> {
+        let labels = Tensor::from_slice(&labels_of(batch.plan(), set)?).to_device(self.device);
+        let features = || self.subject.features(&images(batch, self.view, self.device), mode);
+        let h = if self.finetune { features() } else { tch::no_grad(features) };
+        Ok((self.classify(&h), labels))
+    }
+}
+
+/// Sums over a test pass.
+#[derive(Default)]
+struct Judgement {
+    loss: f64,
+    counter: Counter,
+}
+
+impl Judgement {
+    fn count(&mut self, logits: &Tensor, labels: &Tensor) {
+        self.loss += cross_entropy(logits, labels, Reduction::Sum).double_value(&[]);
+        self.counter.count(logits, labels);
+    }
+
+    fn metrics(&self, images: u64) -> Metrics {
+        let shares = self.counter.shares();
+        let mut metrics =
+            vec![("test_loss".to_owned(), self.loss / images as f64), ("test_acc".to_owned(), shares.top1)];
+        metrics.extend(shares.top5.map(|top5| ("test_acc5".to_owned(), top5)));
+        metrics
     }
 }
 
 impl Task for LinearEvaluation {
     fn forward(&self, batch: &Batch) -> Result<Forward, TrainError> {
-        let (logits, labels) = self.logits(batch, &self.train)?;
+        let (logits, labels) = self.logits(batch)?;
         let loss = cross_entropy(&logits, &labels, Reduction::Mean);
         let accuracy = logits.argmax(1, false).eq_tensor(&labels).to_kind(Kind::Float).mean(Kind::Float);
         Ok(Forward { terms: vec![("head", loss.detach())], loss, accuracy, figures: Vec::new() })
@@ -67,33 +148,53 @@ impl Task for LinearEvaluation {
         "train_acc"
     }
 
-    /// Mean over all test images, the short last batch included.
+    /// Means over all test images, the short last batch included.
     fn evaluate(&self, _features: bool) -> Result<Metrics, TrainError> {
         let _no_grad = tch::no_grad_guard();
-        let steps = self.test_planner.steps_per_epoch();
-        let (mut loss, mut right) = (0.0, 0.0);
-        for batch in load_views(self.test.clone(), self.test_planner.clone(), self.loader, 0..steps)? {
-            let (logits, labels) = self.logits(&batch?, &self.test)?;
-            loss += cross_entropy(&logits, &labels, Reduction::Sum).double_value(&[]);
-            right += logits.argmax(1, false).eq_tensor(&labels).sum(Kind::Double).double_value(&[]);
+        let mut judgement = Judgement::default();
+        match &self.input {
+            Input::Embedded { test, .. } => {
+                for (h, labels) in test.features.split(CHUNK, 0).iter().zip(test.labels.split(CHUNK, 0)) {
+                    judgement.count(&self.classify(h), &labels);
+                }
+            }
+            Input::Images => {
+                let steps = self.test_planner.steps_per_epoch();
+                for batch in load_views(self.test.clone(), self.test_planner.clone(), self.loader, 0..steps)? {
+                    let (logits, labels) = self.through_encoder(&batch?, &self.test, Mode::Eval)?;
+                    judgement.count(&logits, &labels);
+                }
+            }
         }
-        let images = self.test.len() as f64;
-        Ok(vec![("test_loss".into(), loss / images), ("test_acc".into(), right / images)])
+        Ok(judgement.metrics(self.test.len()))
     }
 
+    fn delivery(&self) -> Delivery {
+        match self.input {
+            Input::Images => Delivery::U8,
+            Input::Embedded { .. } => Delivery::Nothing,
+        }
+    }
+
+    /// The layer, and the backbone where it is trained.
     fn state(&self) -> Vec<(String, Tensor)> {
-        let tensors = [&self.weight, &self.bias];
-        Self::NAMES.iter().zip(tensors).map(|(name, tensor)| (name.to_string(), tensor.detach())).collect()
+        let layer = self.layer().map(|(name, tensor)| (name.to_owned(), tensor.detach()));
+        self.encoder_weights().map(|weight| (weight.name.clone(), weight.tensor.detach())).chain(layer).collect()
     }
 
     fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), NnError> {
-        for (name, tensor) in Self::NAMES.iter().zip([&self.weight, &self.bias]) {
-            let saved = state.get(*name).ok_or_else(|| NnError::Missing { name: name.to_string() })?;
+        for (name, tensor) in self.layer() {
+            let saved = state.get(name).ok_or_else(|| NnError::Missing { name: name.to_owned() })?;
             let (want, got) = (tensor.size(), saved.size());
             if want != got {
-                return Err(NnError::Shape { name: name.to_string(), want, got });
+                return Err(NnError::Shape { name: name.to_owned(), want, got });
             }
-            tch::no_grad(|| tensor.shallow_clone().copy_(saved));
+        }
+        if self.finetune {
+            self.subject.encoder.load_backbone(state)?;
+        }
+        for (name, tensor) in self.layer() {
+            tch::no_grad(|| tensor.shallow_clone().copy_(&state[name]));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! What a run writes down as it goes: `metrics.jsonl`, `metrics.csv`, `summary.json`.
 //!
 //! Every JSON line has `iter`; training lines, and only they, have `train_loss`; names of evaluation lines begin with `test_`,
-//! `knn_` or `linear_`. Numbers are printed in full: they read back as the same f64. JSON has no NaN and no infinity: both are
+//! `knn_`, `linear_` or `few_shot_`. Numbers are printed in full: they read back as the same f64. JSON has no NaN and no infinity: both are
 //! `null`. Lines are appended at once, not synced: a crash of the machine may lose the last ones, and a run that goes on cuts
 //! what lies past its checkpoint, so write an iteration's lines before its checkpoint.
 
@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::{atomic, csv};
 
 /// Prefixes of the numbers of an evaluation.
-const EVALUATION: [&str; 3] = ["test_", "knn_", "linear_"];
+const EVALUATION: [&str; 4] = ["test_", "knn_", "linear_", "few_shot_"];
 
 /// Why a record cannot be written.
 #[non_exhaustive]
@@ -182,7 +182,7 @@ pub struct Summary {
     pub accuracies: Accuracies,
 }
 
-/// What was evaluated, top-1 as fractions; what was not is left out.
+/// What was evaluated, top-1 and (of more than five classes) top-5 as fractions; what was not is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)]
 pub struct Accuracies {
@@ -198,6 +198,18 @@ pub struct Accuracies {
     pub linear_top1_untrained: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear_top1_pixels: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knn_top5: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knn_top5_untrained: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knn_top5_pixels: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_top5: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_top5_untrained: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_top5_pixels: Option<f64>,
 }
 
 impl Summary {
@@ -206,10 +218,15 @@ impl Summary {
     /// # Errors
     /// [`LogError::Io`].
     pub fn write(&self, folder: &Path) -> Result<(), LogError> {
-        let path = folder.join("summary.json");
-        let text = serde_json::to_string_pretty(self).map_err(|reason| io_error(&path, reason.into()))?;
-        atomic::replace_text(&path, &(text + "\n")).map_err(|reason| io_error(&path, reason))
+        write_summary(folder, self)
     }
+}
+
+/// Writes `summary` as `summary.json` in `folder`, whole or not at all.
+pub(super) fn write_summary(folder: &Path, summary: &impl Serialize) -> Result<(), LogError> {
+    let path = folder.join("summary.json");
+    let text = serde_json::to_string_pretty(summary).map_err(|reason| io_error(&path, reason.into()))?;
+    atomic::replace_text(&path, &(text + "\n")).map_err(|reason| io_error(&path, reason))
 }
 
 /// The complete lines of the file at `path` up to iteration `last`; a torn last line is dropped, a missing file is empty.

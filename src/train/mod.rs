@@ -1,8 +1,8 @@
 //! The loop, on one page: batch, forward, backward, step, log, save.
 //!
 //! - [`task`]: what can be trained. [`pretrain`]: encoder and objective on episodes, out of [`objective`], what is minimised, and [`step`],
-//!   the loss as a list of weighted terms. [`linear_eval`]: a linear layer on a frozen encoder.
-//! - [`setup`]: from a config to a run. [`judge`]: the table at the end.
+//!   the loss as a list of weighted terms. [`linear_eval`]: a linear layer on an encoder.
+//! - [`setup`]: from a config to a run. [`labels`]: the labelled part of a dataset. [`judge`]: the table at the end.
 //! - [`Records`]: folder, log, checkpoints, clock and console of a run, out of [`run_dir`], [`log`], [`checkpoint`], [`progress`];
 //!   `atomic`, `csv`: their parts.
 //!
@@ -13,6 +13,7 @@ pub mod checkpoint;
 mod csv;
 mod error;
 pub mod judge;
+pub mod labels;
 pub mod linear_eval;
 pub mod log;
 pub mod objective;
@@ -51,6 +52,8 @@ pub struct Rhythm {
     pub log_freq: u64,
     /// Between test passes.
     pub eval_freq: u64,
+    /// Between kNN evaluations besides those, if any.
+    pub knn_freq: Option<u64>,
     /// Between numbered checkpoints.
     pub save_freq: u64,
 }
@@ -106,10 +109,17 @@ pub fn train(
             records.train_line(&mut position, rhythm.iters, &forward, task.accuracy_name(), lr)?;
             loss_sum = Tensor::from(0.0).to_device(device);
         }
-        if due(rhythm.eval_freq) {
-            // The pass at the end is always made; features are judged where the frequency asks for it.
-            let features = iter.is_multiple_of(rhythm.eval_freq);
-            records.evaluation_line(&mut position, || task.evaluate(features))?;
+        // The pass at the end is always made; features are judged where a frequency asks for it.
+        let (test, features) = (due(rhythm.eval_freq), iter.is_multiple_of(rhythm.eval_freq));
+        let nearest = !features && rhythm.knn_freq.is_some_and(|frequency| iter.is_multiple_of(frequency));
+        if test || nearest {
+            records.evaluation_line(&mut position, || {
+                let mut metrics = if test { task.evaluate(features)? } else { Vec::new() };
+                if nearest {
+                    metrics.extend(task.nearest()?);
+                }
+                Ok(metrics)
+            })?;
         }
         // Between two updates half-summed gradients would be lost: a checkpoint waits for the next update.
         numbered_due |= due(rhythm.save_freq);

@@ -113,10 +113,18 @@ impl Task for Pretraining {
         let mut metrics = self.test_pass(test)?;
         if features && judge::comparable(&self.train, test) {
             let encode = |images: &Tensor| self.encoder.features(images, Mode::Eval);
-            let (knn, linear) = judge::top1(&self.train, test, &self.embed, &encode)?;
-            metrics.extend([("knn_top1".into(), knn), ("linear_top1".into(), linear)]);
+            let (knn, linear) = judge::shares(&self.train, test, &self.embed, &encode)?;
+            metrics.extend([judge::metrics("knn", knn), judge::metrics("linear", linear)].concat());
         }
         Ok(metrics)
+    }
+
+    fn nearest(&self) -> Result<Metrics, TrainError> {
+        let Some(test) = self.test.as_ref().filter(|test| judge::comparable(&self.train, test)) else {
+            return Ok(Metrics::new());
+        };
+        let encode = |images: &Tensor| self.encoder.features(images, Mode::Eval);
+        Ok(judge::metrics("knn", judge::nearest(&self.train, test, &self.embed, &encode)?))
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {

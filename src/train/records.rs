@@ -1,5 +1,6 @@
 //! The records of one run: its folder, log, checkpoints, clock and console, behind one face for the loop.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{self, Checkpoint, Meta, keep_last, numbered_path, rolling_path};
-use super::log::{Accuracies, RunLog, Summary, TrainLine};
+use super::log::{Accuracies, RunLog, Summary, TrainLine, write_summary};
 use super::progress::{Progress, Reporter};
 use super::run_dir::RunDir;
 use super::task::{Forward, Metrics, Task};
@@ -16,6 +17,8 @@ use crate::config::{Config, Loaded, Value};
 use crate::episode::EpisodePlan;
 use crate::optim::Optimizer;
 
+/// The source that every run has: the dataset, by its identity.
+const DATA: &str = "data";
 /// On a terminal the progress line is renewed this often between log lines.
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -53,7 +56,8 @@ pub struct Console {
 pub struct Records {
     run: RunDir,
     config: Config,
-    data: String,
+    /// What the run depends on besides its config, by what it is: digests.
+    sources: BTreeMap<&'static str, String>,
     log: Option<RunLog>,
     reporter: Reporter<Box<dyn Write>>,
     refreshes: bool,
@@ -96,7 +100,7 @@ impl Records {
         let mut records = Self {
             run,
             config,
-            data: format!("{data:032x}"),
+            sources: BTreeMap::from([(DATA, format!("{data:032x}"))]),
             log: None,
             reporter: Reporter::new(console.out, console.is_terminal),
             refreshes: console.is_terminal,
@@ -116,6 +120,16 @@ impl Records {
         self.config.seed.expect("opening the folder sets it")
     }
 
+    /// The run's folder.
+    pub fn path(&self) -> &Path {
+        self.run.path()
+    }
+
+    /// The run goes on only while `what` (say, `encoder`) has this digest; to be told before it goes on.
+    pub fn depends_on(&mut self, what: &'static str, digest: String) {
+        self.sources.insert(what, digest);
+    }
+
     /// Prints a line. A console that is gone does not end a run.
     pub fn say(&mut self, line: &str) {
         let _ = self.reporter.say(line);
@@ -124,15 +138,20 @@ impl Records {
     /// The checkpoint to go on from, verified.
     ///
     /// # Errors
-    /// Where it is damaged, or of other data.
+    /// Where it is damaged, of other data, or of another file that the run [depends on](Self::depends_on).
     pub fn newest_checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
         let Some(path) = self.run.newest_checkpoint() else { return Ok(None) };
         let checkpoint = Checkpoint::read(path)?;
         checkpoint.expect_arch(&self.config.arch.show())?;
-        let saved = checkpoint.meta.extra["data"].as_str().unwrap_or_default();
-        if saved != self.data {
-            let (path, saved, now) = (path.to_owned(), saved.to_owned(), self.data.clone());
-            return Err(TrainError::OtherData { path, saved, now });
+        for (&what, now) in &self.sources {
+            let saved = checkpoint.meta.extra[what].as_str().unwrap_or_default();
+            if saved != now {
+                let (path, saved, now) = (path.to_owned(), saved.to_owned(), now.clone());
+                return Err(match what {
+                    DATA => TrainError::OtherData { path, saved, now },
+                    _ => TrainError::Replaced { path, what, saved, now },
+                });
+            }
         }
         Ok(Some(checkpoint))
     }
@@ -273,13 +292,17 @@ impl Records {
             // Lines up to a checkpoint last as long as the checkpoint.
             log.sync()?;
         }
+        let mut extra = serde_json::json!({ "position": position });
+        for (what, digest) in &self.sources {
+            extra[*what] = digest.as_str().into();
+        }
         let meta = Meta {
             iter: position.iter,
             arch: self.config.arch.show(),
             head: self.config.objective_name(),
             config_digest: format!("{:032x}", self.config.digest()),
             seed: self.seed(),
-            extra: serde_json::json!({ "position": position, "data": self.data }),
+            extra,
         };
         let (folder, model, state) = (self.run.path(), task.state(), optimizer.state());
         if numbered {
@@ -300,6 +323,8 @@ impl Records {
         let seen = Accuracies {
             knn_top1: evaluated("knn_top1"),
             linear_top1: evaluated("linear_top1").or(evaluated("test_acc")),
+            knn_top5: evaluated("knn_top5"),
+            linear_top5: evaluated("linear_top5").or(evaluated("test_acc5")),
             ..Accuracies::default()
         };
         let trained = position.train_seconds > 0.0;
@@ -318,6 +343,16 @@ impl Records {
         let Position { iter, train_seconds, .. } = position;
         let path = self.run.path().join("summary.json");
         self.say(&format!("{iter} iterations, {train_seconds:.0} s of training; {}", path.display()));
+        Ok(())
+    }
+
+    /// Writes `summary` as `summary.json`, for runs that train nothing themselves, and says where.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn other_summary(&mut self, summary: &impl Serialize) -> Result<(), TrainError> {
+        write_summary(self.run.path(), summary)?;
+        self.say(&self.run.path().join("summary.json").display().to_string());
         Ok(())
     }
 

@@ -83,6 +83,8 @@ impl RunDir {
                     return Err(RunDirError::OtherConfig { path, differences });
                 }
             }
+            // The runs of several seeds have their checkpoints in folders of their own.
+            (None, Some(saved)) if config.seeds > 1 => config.seed = config.seed.or(saved.seed),
             _ => {}
         }
         config.seed.get_or_insert(seed);

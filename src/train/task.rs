@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tch::Tensor;
 
 use super::TrainError;
-use crate::loader::Batch;
+use crate::loader::{Batch, Delivery};
 use crate::nn::NnError;
 
 /// Named numbers of a log line.
@@ -43,6 +43,19 @@ pub trait Task {
     /// # Errors
     /// What the loader finds.
     fn evaluate(&self, features: bool) -> Result<Metrics, TrainError>;
+
+    /// kNN alone, where it is asked for more often than the rest.
+    ///
+    /// # Errors
+    /// What the loader finds.
+    fn nearest(&self) -> Result<Metrics, TrainError> {
+        Ok(Metrics::new())
+    }
+
+    /// What batches must hold; a task that embedded its images before needs no pixels.
+    fn delivery(&self) -> Delivery {
+        Delivery::U8
+    }
 
     /// Every tensor of a checkpoint, by name.
     fn state(&self) -> Vec<(String, Tensor)>;

@@ -99,8 +99,15 @@ fn published_evaluation_presets_have_the_published_values() {
             "{name}"
         );
     }
-    let semi = run(&["--config", &preset("imagenet_semi_eval"), "--train_size", "1"]);
-    assert!(matches!(semi, Err(ConfigError::NotInThisVersion { key: "problem", .. })), "{semi:?}");
+    let semi = |more: &[&str]| run(&[&["--config", &preset("imagenet_semi_eval")], more].concat());
+    let c = semi(&["--train_size", "1"]).unwrap().config;
+    assert_eq!((c.problem, c.finetune, c.batch_size), (Problem::SemiSupervisedEval, true, 240));
+    assert!(matches!(semi(&[]), Err(ConfigError::Rule { key: "train_size", .. })));
+    for (name, percent, iters, lr) in [("1percent", 1, 3000, 0.05), ("10percent", 10, 60_000, 0.1)] {
+        let c = run(&["--config", &preset(&format!("imagenet_semi_eval_{name}"))]).unwrap().config;
+        assert_eq!((c.train_size, c.iters, c.lr, c.finetune), (Some(percent), Some(iters), lr, true), "{name}");
+        assert_eq!((c.batch_size, c.weight_decay, c.lr_schedule), (240, 0.0, LrSchedule::Linear), "{name}");
+    }
 }
 
 #[test]

@@ -40,6 +40,9 @@ pub enum CheckpointError {
     Tensor { path: PathBuf, name: String, reason: TchError },
     #[error("{}: architecture {arch:?} is unknown here", path.display())]
     UnknownArch { path: PathBuf, arch: String },
+    /// No backbone among the tensors.
+    #[error("{}: a checkpoint of {arch:?} without a backbone (tensors `convnet.*`): name a pre-training checkpoint, or one of finetune", path.display())]
+    NoBackbone { path: PathBuf, arch: String },
     /// Another architecture than the run's.
     #[error("{}: the checkpoint is of {saved}, this run is of {wanted}: give --arch {saved}, or another checkpoint", path.display())]
     OtherArch { path: PathBuf, saved: String, wanted: String },

@@ -68,6 +68,8 @@ struct Entry {
 pub struct Checkpoint {
     /// The file it came from.
     pub path: PathBuf,
+    /// Its digest, 32 hex digits: another one, another content.
+    pub digest: String,
     /// What it says about itself.
     pub meta: Meta,
     /// The network's tensors, by torchvision's names.
@@ -142,7 +144,7 @@ impl Checkpoint {
                 None => model.insert(name.clone(), tensor),
             };
         }
-        Ok(Checkpoint { path: path.to_owned(), meta: entry.meta, model, optimizer })
+        Ok(Checkpoint { path: path.to_owned(), digest: entry.xxh3_128, meta: entry.meta, model, optimizer })
     }
 
     /// The architecture it was saved from.

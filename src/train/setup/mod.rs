@@ -1,11 +1,15 @@
 //! From a config to a run: opens the data, builds the task, resumes, trains, judges.
 //!
-//! - `pretrain`: an encoder and a head on episodes. `evaluate`: a linear layer on a saved encoder. `parts`: what the stages need,
+//! - `pretrain`: an encoder and a head on episodes. `linear`: a linear layer on a saved encoder, or both of them on few labels.
+//! - `seeds`: that several times over. `few_shot`: labelled episodes. `subject`: the saved encoder. `parts`: what the stages need,
 //!   out of a config.
 
-mod evaluate;
+mod few_shot;
+mod linear;
 mod parts;
 mod pretrain;
+mod seeds;
+mod subject;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +24,7 @@ use super::task::Task;
 use super::{Console, Position, Records, Rhythm, TrainError, train};
 use crate::config::{self, Config, Loaded, Problem, Value};
 use crate::episode::Planner;
-use crate::loader::load_views;
+use crate::loader::{LoaderOptions, load_views};
 use crate::nn::Encoder;
 use crate::optim::{Optimizer, Schedule};
 use crate::shard::{ShardSet, Verify};
@@ -35,7 +39,8 @@ pub fn run(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) ->
     }
     match loaded.config.problem {
         Problem::SimClr | Problem::Byol | Problem::Simsiam => pretrain::pretrain(loaded, console, logs, stop),
-        _ => evaluate::evaluate(loaded, console, logs, stop),
+        Problem::FewShotEval => few_shot::evaluate(loaded, console, logs),
+        _ => seeds::evaluate(loaded, console, logs, stop),
     }
 }
 
@@ -48,17 +53,23 @@ struct Data {
 impl Data {
     fn open(config: &Config) -> Result<Self, TrainError> {
         let folder = config.data_folder()?;
-        let verify = match config.verify {
-            config::Verify::Always => Verify::Always,
-            config::Verify::First => Verify::First,
-            config::Verify::Never => Verify::Never,
-        };
-        let open =
-            |split: &str| Ok::<_, TrainError>(Arc::new(ShardSet::open_split(&folder, split)?.with_verify(verify)));
-        let train = open("train")?;
-        let held_out = ["test", "val"].into_iter().find(|split| folder.join(split).is_dir());
-        Ok(Self { train, test: held_out.map(open).transpose()? })
+        Ok(Self { train: open_split(config, &folder, "train")?, test: Self::held_out(config)? })
     }
+
+    fn held_out(config: &Config) -> Result<Option<Arc<ShardSet>>, TrainError> {
+        let folder = config.data_folder()?;
+        let split = ["test", "val"].into_iter().find(|split| folder.join(split).is_dir());
+        split.map(|split| open_split(config, &folder, split)).transpose()
+    }
+}
+
+fn open_split(config: &Config, folder: &Path, split: &str) -> Result<Arc<ShardSet>, TrainError> {
+    let verify = match config.verify {
+        config::Verify::Always => Verify::Always,
+        config::Verify::First => Verify::First,
+        config::Verify::Never => Verify::Never,
+    };
+    Ok(Arc::new(ShardSet::open_split(folder, split)?.with_verify(verify)))
 }
 
 /// The checkpoint that `--ckpt` names.
@@ -78,9 +89,10 @@ fn start(
     task: &dyn Task,
     optimizer: &mut Optimizer,
     config: &Config,
-    ckpt: Option<Checkpoint>,
+    ckpt: Option<&Checkpoint>,
 ) -> Result<Position, TrainError> {
-    let Some(checkpoint) = records.newest_checkpoint()?.or(ckpt) else { return Ok(Position::default()) };
+    let newest = records.newest_checkpoint()?;
+    let Some(checkpoint) = newest.as_ref().or(ckpt) else { return Ok(Position::default()) };
     let path = &checkpoint.path;
     task.load(&checkpoint.model).map_err(|source| TrainError::Weights { path: path.clone(), source: source.into() })?;
     if !config.eval_only {
@@ -88,7 +100,7 @@ fn start(
             .load_state(&checkpoint.optimizer)
             .map_err(|source| TrainError::OptimizerState { path: path.clone(), source: source.into() })?;
     }
-    records.resume(&checkpoint)
+    records.resume(checkpoint)
 }
 
 fn same_classes(config: &Config, train: &ShardSet, test: &ShardSet) -> Result<(), TrainError> {
@@ -123,11 +135,13 @@ fn go(
         accu_mean: config.accu_mean,
         log_freq: config.log_freq,
         eval_freq: config.eval_freq,
+        knn_freq: config.knn_freq.filter(|&frequency| frequency > 0),
         save_freq: config.save_freq,
     };
     let steps_per_epoch = planner.steps_per_epoch();
     records.begin(&position, steps_per_epoch)?;
-    let loader = load_views(data.clone(), planner, loader_options(config), position.iter..iters)?;
+    let options = LoaderOptions { delivery: task.delivery(), ..loader_options(config) };
+    let loader = load_views(data.clone(), planner, options, position.iter..iters)?;
     train(task, optimizer, loader, &rhythm, records, position, stop)
 }
 

@@ -69,7 +69,7 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
         test: data.test.clone(),
     };
     let mut optimizer = optimizer(config, task.trained());
-    let position = start(&mut records, &task, &mut optimizer, config, ckpt)?;
+    let position = start(&mut records, &task, &mut optimizer, config, ckpt.as_ref())?;
 
     records.say(&format!(
         "{}; batches of {} images, {} views each",
