@@ -18,6 +18,8 @@ keys! {
         tmp: bool = false;
         /// refuse to resume: an existing checkpoint in the run's folder is an error
         fresh: bool = false;
+        /// print what the run would do and need, and stop
+        dry_run: bool = false;
         /// fixes everything that is random; unset or -1: drawn and written down
         seed: Option<u64> = None;
         /// how many steps (micro-batches) in all

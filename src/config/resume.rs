@@ -10,6 +10,7 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
     ("run_id", "says which run, not what it does"),
     ("tmp", "says where the run lies"),
     ("fresh", "asks whether to resume"),
+    ("dry_run", "asks, and runs nothing"),
     ("log_freq", "how often is looked, not what is done"),
     ("eval_freq", "evaluation leaves training as it is"),
     ("save_freq", "how often is saved, not what is done"),

@@ -137,6 +137,11 @@ impl Optimizer {
         self
     }
 
+    /// Names of the parameters that LARS decays and adapts.
+    pub fn adapted(&self) -> impl Iterator<Item = &str> {
+        self.slots.iter().filter(|slot| slot.adapted).map(|slot| slot.name.as_str())
+    }
+
     /// Clips the norm of all gradients together to at most `most_norm` before each update.
     pub fn clipped(self, most_norm: Option<f64>) -> Self {
         Self { most_norm, ..self }

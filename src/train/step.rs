@@ -74,6 +74,13 @@ pub struct Mixing {
     pub supports: usize,
 }
 
+impl Mixing {
+    /// Mixed rows of a batch of `layout`.
+    pub const fn rows(&self, layout: RowLayout) -> usize {
+        layout.rows() - layout.support(self.supports).end
+    }
+}
+
 /// Rotation prediction.
 #[derive(Clone, Copy, Debug)]
 pub struct Rotation {
@@ -108,6 +115,11 @@ pub struct Draws {
 }
 
 impl Tricks {
+    /// Rows that pass through the network besides those of the batch.
+    pub fn more_rows(&self, layout: RowLayout) -> usize {
+        self.mixing.map_or(0, |mixing| mixing.rows(layout)) + self.rotation.map_or(0, |rotation| rotation.rows(layout))
+    }
+
     /// The draws of `step` (0-based) of a run.
     pub fn draw(&self, episodes: &EpisodeSpec, layout: RowLayout, step: u64) -> Draws {
         let (seed, size) = (episodes.seed, episodes.view.size);

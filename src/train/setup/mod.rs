@@ -2,8 +2,9 @@
 //!
 //! - `pretrain`: an encoder and a head on episodes. `linear`: a linear layer on a saved encoder, or both of them on few labels.
 //! - `seeds`: that several times over. `few_shot`: labelled episodes. `subject`: the saved encoder. `parts`: what the stages need,
-//!   out of a config.
+//!   out of a config. `dry_run`: what a run would do and need, as text.
 
+mod dry_run;
 mod few_shot;
 mod linear;
 mod parts;
@@ -33,9 +34,12 @@ use crate::shard::{ShardSet, Verify};
 ///
 /// # Errors
 /// Everything that keeps the run from starting or going on.
-pub fn run(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
+pub fn run(loaded: &Loaded, mut console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
     if let Some(threads) = loaded.config.threads {
         tch::set_num_threads(threads as i32);
+    }
+    if loaded.config.dry_run {
+        return dry_run::dry_run(&loaded.config, &mut console);
     }
     match loaded.config.problem {
         Problem::SimClr | Problem::Byol | Problem::Simsiam => pretrain::pretrain(loaded, console, logs, stop),

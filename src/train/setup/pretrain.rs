@@ -6,14 +6,14 @@ use std::sync::atomic::AtomicBool;
 use tch::Kind;
 
 use super::parts::{
-    arch, embed_spec, encoder_spec, episodes, head, init, loader_options, objective, optimizer, precision, projector,
-    tricks,
+    arch, embed_spec, encoder_spec, episodes, head, init, layout, loader_options, objective, optimizer, precision,
+    projector, tricks,
 };
 use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
 use crate::augment::ViewSpec;
 use crate::config::{Config, Loaded};
 use crate::device;
-use crate::episode::{Planner, RowLayout};
+use crate::episode::Planner;
 use crate::nn::Encoder;
 use crate::shard::ShardSet;
 use crate::train::judge::judge;
@@ -42,7 +42,7 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
     // What does not fit is refused before a folder is made; the seed changes nothing about that.
     let unseeded = episodes(config, 0);
     if !config.has_bootstrap_loss() {
-        head(config).check(RowLayout::new(unseeded.batch as usize, unseeded.views.len()))?;
+        head(config).check(layout(&unseeded))?;
     }
     Planner::new(unseeded, data.train.len())?;
 
