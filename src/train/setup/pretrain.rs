@@ -42,7 +42,7 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
     // What does not fit is refused before a folder is made; the seed changes nothing about that.
     let unseeded = episodes(config, 0);
     if !config.has_bootstrap_loss() {
-        head(config).check(RowLayout::new(unseeded.batch as usize, unseeded.views.len()))?;
+        head(config).check(unseeded.layout())?;
     }
     Planner::new(unseeded, data.train.len())?;
 
