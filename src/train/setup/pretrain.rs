@@ -13,7 +13,7 @@ use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
 use crate::augment::ViewSpec;
 use crate::config::{Config, Loaded};
 use crate::device;
-use crate::episode::{Planner, RowLayout};
+use crate::episode::Planner;
 use crate::nn::Encoder;
 use crate::shard::ShardSet;
 use crate::train::judge::judge;
