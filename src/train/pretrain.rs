@@ -78,7 +78,7 @@ impl Pretraining {
         // A test set smaller than a batch is one batch, less what the head cannot divide into its tasks.
         let most = u64::from(self.episodes.batch).min(test.len()) as u32;
         let of = |batch| EpisodeSpec { batch, ..self.episodes.clone() };
-        let batch = (1..=most).rev().find(|&batch| self.head.check(of(batch).layout()).is_ok()).unwrap_or(0);
+        let batch = (1..=most).rev().find(|&batch| self.objective.fits(of(batch).layout())).unwrap_or(0);
         let planner = Planner::new(of(batch), test.len()).map_err(LoadError::from)?;
         let wanted = if self.embed.samples == 0 { test.len() } else { self.embed.samples };
         let steps = planner.steps_per_epoch().min(wanted.div_ceil(batch.into()));

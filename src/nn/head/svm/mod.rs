@@ -34,7 +34,7 @@ pub fn judge(z: &Tensor, rows: RowLayout, shots: Shots, temperature: f64, tasks:
     if out.loss.requires_grad() {
         let slope = batch.slope(&logits.detach()) * temperature;
         let surrogate = batch.surrogate(&duals, &slope);
-        out.loss = out.loss + (&surrogate - surrogate.detach());
+        out.loss = out.loss.g_add(&(&surrogate - surrogate.detach()));
     }
     out.loss = out.loss.to_kind(z.kind());
     out
