@@ -30,6 +30,11 @@ pub struct EpisodeSpec {
 }
 
 impl EpisodeSpec {
+    /// Classes and views of one step, over all ranks.
+    pub fn layout(&self) -> RowLayout {
+        RowLayout::new(self.batch as usize * self.task.classes_per_image() as usize, self.views.len())
+    }
+
     /// One view of every sample, in the order of the dataset: for evaluation.
     pub fn in_order(batch: u32, policy: ViewPolicy, view: ViewSpec) -> Self {
         Self {

@@ -25,6 +25,14 @@ pub enum Objective {
 }
 
 impl Objective {
+    /// Whether a batch of `layout` can be judged.
+    pub fn fits(&self, layout: RowLayout) -> bool {
+        match self {
+            Objective::Head(head) => head.check(layout).is_ok(),
+            Objective::Bootstrap { .. } => true,
+        }
+    }
+
     /// Images to what [`judge`](Self::judge) takes.
     pub fn embed(&self, encoder: &Encoder, images: &Tensor, mode: Mode) -> Rows {
         match self {

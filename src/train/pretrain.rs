@@ -75,10 +75,11 @@ impl Pretraining {
     /// Mean loss and accuracy over one pass of `test`, without tricks, with the training transform (published behaviour).
     fn test_pass(&self, test: &Arc<ShardSet>) -> Result<Metrics, TrainError> {
         let _no_grad = tch::no_grad_guard();
-        // A test set smaller than a batch is one batch.
-        let batch = u64::from(self.episodes.batch).min(test.len()) as u32;
-        let planner =
-            Planner::new(EpisodeSpec { batch, ..self.episodes.clone() }, test.len()).map_err(LoadError::from)?;
+        // A test set smaller than a batch is one batch, less what the head cannot divide into its tasks.
+        let most = u64::from(self.episodes.batch).min(test.len()) as u32;
+        let of = |batch| EpisodeSpec { batch, ..self.episodes.clone() };
+        let batch = (1..=most).rev().find(|&batch| self.objective.fits(of(batch).layout())).unwrap_or(0);
+        let planner = Planner::new(of(batch), test.len()).map_err(LoadError::from)?;
         let wanted = if self.embed.samples == 0 { test.len() } else { self.embed.samples };
         let steps = planner.steps_per_epoch().min(wanted.div_ceil(batch.into()));
         let (mut loss, mut accuracy) = (0.0, 0.0);

@@ -181,14 +181,6 @@ impl Head {
         }
     }
 
-    /// The number that the classes of a batch must divide by.
-    pub const fn tasks(&self) -> usize {
-        match *self {
-            Head::Svm { tasks, .. } => tasks,
-            _ => 1,
-        }
-    }
-
     /// Whether the head can judge batches of `rows`.
     ///
     /// # Errors

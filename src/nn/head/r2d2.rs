@@ -67,14 +67,11 @@ mod tests {
             let pivot = (column..size).max_by(by_size).unwrap();
             matrix.swap(column, pivot);
             right.swap(column, pivot);
+            let (pivot, answer) = (matrix[column].clone(), right[column].clone());
             for row in (0..size).filter(|&row| row != column) {
-                let factor = matrix[row][column] / matrix[column][column];
-                for k in 0..size {
-                    matrix[row][k] -= factor * matrix[column][k];
-                }
-                for k in 0..right[row].len() {
-                    right[row][k] -= factor * right[column][k];
-                }
+                let factor = matrix[row][column] / pivot[column];
+                matrix[row].iter_mut().zip(&pivot).for_each(|(to, from)| *to -= factor * from);
+                right[row].iter_mut().zip(&answer).for_each(|(to, from)| *to -= factor * from);
             }
         }
         (0..size).map(|row| right[row].iter().map(|value| value / matrix[row][row]).collect()).collect()

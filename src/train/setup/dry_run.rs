@@ -7,7 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::Data;
 use super::parts::{
-    arch, encoder_spec, episodes, head, layout, loader_options, objective, optimizer, precision, projector, tricks,
+    arch, encoder_spec, episodes, head, loader_options, objective, optimizer, precision, projector, tricks,
 };
 use super::subject::{saved_encoder, spec};
 use crate::augment::TaskPolicy;
@@ -62,7 +62,7 @@ fn pretraining(config: &Config, images: Option<u64>, lines: &mut Lines) -> Resul
     spec.arch.check_image_size(config.image_size())?;
     precision(config).check(device::best())?;
     let (episodes, tricks) = (episodes(config, 0), tricks(config));
-    let layout = layout(&episodes);
+    let layout = episodes.layout();
     if !config.has_bootstrap_loss() {
         head(config).check(layout)?;
     }

@@ -7,7 +7,7 @@ use tch::{Device, Tensor};
 use crate::augment::ViewSpec;
 use crate::config::{self, Config, Problem};
 use crate::dist::World;
-use crate::episode::{EpisodeSpec, Order, RowLayout};
+use crate::episode::{EpisodeSpec, Order};
 use crate::eval::embed::EmbedSpec;
 use crate::loader::LoaderOptions;
 use crate::nn::head::Shots;
@@ -37,11 +37,6 @@ pub(super) fn episodes(config: &Config, seed: u64) -> EpisodeSpec {
         view: ViewSpec::bicubic(config.image_size()),
         rank: (world.rank(), world.size()),
     }
-}
-
-/// Rows of a batch of `episodes`.
-pub(super) fn layout(episodes: &EpisodeSpec) -> RowLayout {
-    RowLayout::new((episodes.batch * episodes.task.classes_per_image()) as usize, episodes.views.len())
 }
 
 pub(super) fn embed_spec(config: &Config, seed: u64, device: Device) -> Result<EmbedSpec, TrainError> {

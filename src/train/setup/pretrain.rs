@@ -6,8 +6,8 @@ use std::sync::atomic::AtomicBool;
 use tch::Kind;
 
 use super::parts::{
-    arch, embed_spec, encoder_spec, episodes, head, init, layout, loader_options, objective, optimizer, precision,
-    projector, tricks,
+    arch, embed_spec, encoder_spec, episodes, head, init, loader_options, objective, optimizer, precision, projector,
+    tricks,
 };
 use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
 use crate::augment::ViewSpec;
@@ -42,7 +42,7 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
     // What does not fit is refused before a folder is made; the seed changes nothing about that.
     let unseeded = episodes(config, 0);
     if !config.has_bootstrap_loss() {
-        head(config).check(layout(&unseeded))?;
+        head(config).check(unseeded.layout())?;
     }
     Planner::new(unseeded, data.train.len())?;
 

@@ -16,6 +16,7 @@
 
 pub mod adjoint;
 pub mod dual;
+mod face;
 
 use tch::{Device, Kind, Tensor};
 
@@ -33,7 +34,7 @@ pub fn judge(z: &Tensor, rows: RowLayout, shots: Shots, temperature: f64, tasks:
     if out.loss.requires_grad() {
         let slope = batch.slope(&logits.detach()) * temperature;
         let surrogate = batch.surrogate(&duals, &slope);
-        out.loss = out.loss + (&surrogate - surrogate.detach());
+        out.loss = out.loss.g_add(&(&surrogate - surrogate.detach()));
     }
     out.loss = out.loss.to_kind(z.kind());
     out
@@ -87,10 +88,11 @@ impl Tasks {
         host(&x.bmm(&x.transpose(1, 2)))
     }
 
-    /// `[tasks, s, ways]` on the device.
+    /// `[tasks, s, ways]` on the device, of each task's `[ways, s]`.
     fn per_support(&self, values: &[f64]) -> Tensor {
         let size = self.support.size();
-        Tensor::from_slice(values).reshape([size[0], size[1], self.ways]).to_device(self.support.device())
+        let by_way = Tensor::from_slice(values).reshape([size[0], self.ways, size[1]]);
+        by_way.transpose(1, 2).to_device(self.support.device())
     }
 
     /// `[tasks, q, ways]`, before the temperature: the queries against each class's weights `X' A`.
@@ -109,10 +111,10 @@ impl Tasks {
 
     /// A scalar whose gradient is the loss's through the duals; its value means nothing.
     fn surrogate(&self, duals: &Tensor, slope: &Tensor) -> Tensor {
-        let solve = |((gram, duals), slope): ((Vec<f64>, Vec<f64>), Vec<f64>)| {
-            adjoint::solve(&gram, self.ways as usize, &duals, &slope)
-        };
-        let weights: Vec<f64> = self.grams().into_iter().zip(host(duals)).zip(host(slope)).flat_map(solve).collect();
+        let by_way = |per_support: &Tensor| host(&per_support.transpose(1, 2));
+        let tasks = self.grams().into_iter().zip(by_way(duals)).zip(by_way(slope));
+        let weights: Vec<f64> =
+            tasks.flat_map(|((gram, duals), slope)| adjoint::solve(&gram, &duals, &slope)).collect();
         let x = self.support.transpose(1, 2);
         -(x.bmm(&self.per_support(&weights)) * x.bmm(duals)).sum(Kind::Double)
     }
@@ -155,7 +157,7 @@ mod tests {
                 rows.support(shots.n_supp).filter(|&a| (first..first + ways).contains(&rows.class_of(a))).collect();
             let gram: Vec<f64> = support.iter().flat_map(|&a| support.iter().map(move |&b| inner(a, b))).collect();
             let duals = dual::solve(&gram, ways).duals;
-            let dual = |i: usize, way: usize| duals[i * ways + way];
+            let dual = |i: usize, way: usize| duals[way * support.len() + i];
             let logit = |way| T * support.iter().enumerate().map(|(i, &a)| dual(i, way) * inner(q, a)).sum::<f64>();
             let own = logit(rows.class_of(q) - first);
             loss += (0..ways).map(|way| logit(way).exp()).sum::<f64>().ln() - own;
