@@ -58,7 +58,7 @@ pub fn table(accuracies: &Accuracies) -> Vec<String> {
     let columns = if knn_top5.is_some() || linear_top5.is_some() { 4 } else { 2 };
     let cell = |value: &Option<f64>| value.map_or("-".into(), |value| format!("{:.1} %", 100.0 * value));
     let line = |name: &str, cells: [String; 4]| {
-        let cells: String = cells[..columns].iter().map(|cell| format!("{cell:>12}")).collect();
+        let cells: String = cells[..columns].iter().map(|cell| format!("{cell:>14}")).collect();
         format!("{name:<20}{cells}")
     };
     let rows = rows.iter().filter(|(_, values)| values.iter().any(Option::is_some));
