@@ -10,7 +10,7 @@ use paths::Named;
 mod paths;
 
 /// The modules of `src/lib.rs` and their ranks.
-const RANKS: [(&str, u8); 18] = [
+const RANKS: [(&str, u8); 19] = [
     ("rng", 0),
     ("image", 0),
     ("shard", 1),
@@ -20,6 +20,7 @@ const RANKS: [(&str, u8); 18] = [
     ("augment", 3),
     ("episode", 4),
     ("loader", 5),
+    ("sheet", 6),
     ("device", 6),
     ("nn", 6),
     ("optim", 6),
