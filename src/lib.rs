@@ -28,6 +28,7 @@
 //! | 3 | [`augment`] | plans of views and their executors |
 //! | 4 | [`episode`] | everything random about a batch; the row order |
 //! | 5 | [`loader`] | threads and slots |
+//! | 6 | [`sheet`] | views of a batch as a picture |
 //! | 6 | `device`, `nn`, `optim`, `dist` | torch: tensors, networks, heads, updates (feature `torch`) |
 //! | 7 | `train`, `eval` | the loop; linear probe, kNN (feature `torch`) |
 //! | 8 | [`config`], [`error`] | published flags and files to specs; one error for the programs |
@@ -55,6 +56,8 @@ pub mod augment;
 pub mod episode;
 
 pub mod loader;
+
+pub mod sheet;
 
 #[cfg(feature = "torch")]
 pub mod device;

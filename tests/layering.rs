@@ -10,7 +10,7 @@ use paths::Named;
 mod paths;
 
 /// The modules of `src/lib.rs` and their ranks.
-const RANKS: [(&str, u8); 18] = [
+const RANKS: [(&str, u8); 19] = [
     ("rng", 0),
     ("image", 0),
     ("shard", 1),
@@ -20,6 +20,7 @@ const RANKS: [(&str, u8); 18] = [
     ("augment", 3),
     ("episode", 4),
     ("loader", 5),
+    ("sheet", 6),
     ("device", 6),
     ("nn", 6),
     ("optim", 6),
@@ -57,12 +58,13 @@ const ALSO: [(&str, &[&str]); 3] =
     [("train", &["eval", "config", "error"]), ("eval", &["train", "config", "error"]), ("error", &["config"])];
 
 /// Other crates, and the only modules or files that may name them.
-const CRATES: [(&str, &[&str]); 5] = [
+const CRATES: [(&str, &[&str]); 6] = [
     ("tch", &["device", "nn", "optim", "dist", "train", "eval"]),
     ("cudarc", &["gpu", "augment::cuda", "device::interop"]),
     ("memmap2", &["shard"]),
     ("turbojpeg_sys", &["decode"]),
     ("zune_jpeg", &["decode"]),
+    ("zip", &["train::exchange"]),
 ];
 
 /// Who may look at the clock: figures for people, which never reach a batch or a weight.

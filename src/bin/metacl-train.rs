@@ -1,5 +1,8 @@
-//! `metacl-train`: trains and evaluates encoders. Command line and file to a config, config to a run.
+//! `metacl-train`: trains and evaluates encoders. Command line and file to a config, config to a run; subcommands beside it lie in
+//! `train/commands.rs`.
 
+#[path = "train/commands.rs"]
+mod commands;
 #[path = "common/memory.rs"]
 mod memory;
 
@@ -30,6 +33,9 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Error> {
     memory::keep_freed_memory();
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect();
+    if commands::asked_for(&arguments) {
+        return commands::run(&arguments);
+    }
     match config::load(&arguments, &|name| std::env::var(name).ok())? {
         Command::Help => print!("{}", config::help()),
         Command::Version => println!("metacl-train {}", env!("CARGO_PKG_VERSION")),

@@ -12,7 +12,12 @@ pub fn help() -> String {
          \n\
          Defaults, then FILE, then the command line; the last one wins. --some-key and --some_key are one key, and a\n\
          key of true or false may stand without its value. Published files and flags are accepted as they are.\n\
-         `extends: OTHER.yaml` in FILE starts from OTHER, which lies beside it; `KEY:` without a value unsets KEY.\n",
+         `extends: OTHER.yaml` in FILE starts from OTHER, which lies beside it; `KEY:` without a value unsets KEY.\n\
+         \n\
+         Other commands, each with its own --help:\n  \
+           metacl-train export   write the backbone of a checkpoint for torchvision\n  \
+           metacl-train import   make a checkpoint of PyTorch weights (.pth, .pth.tar, .safetensors)\n  \
+           metacl-train report   draw the report of a run anew\n",
     );
     let defaults = Config::default().entries();
     let mut group = None;

@@ -30,6 +30,10 @@ keys! {
         eval_freq: u64 = 10_000_000_000_000_000;
         /// steps between numbered checkpoints
         save_freq: u64 = 10_000_000_000_000_000;
+        /// write TensorBoard's event file beside metrics.jsonl
+        tensorboard: bool = true;
+        /// write report.html at the end: curves, results, config, environment, training views
+        report: bool = true;
         /// how many numbered checkpoints to keep
         keep_checkpoints: u64 = 5;
         /// go on from this checkpoint: weights, optimizer, iteration (eval_only: judge it)

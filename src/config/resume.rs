@@ -14,6 +14,8 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
     ("log_freq", "how often is looked, not what is done"),
     ("eval_freq", "evaluation leaves training as it is"),
     ("save_freq", "how often is saved, not what is done"),
+    ("tensorboard", "what is written down, not what is done"),
+    ("report", "what is written down, not what is done"),
     ("keep_checkpoints", "how much is kept"),
     ("eval_only", "evaluation leaves training as it is"),
     ("ckpt", "the run's own checkpoints come first"),

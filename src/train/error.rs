@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use super::checkpoint::CheckpointError;
+use super::exchange::ExchangeError;
 use super::labels::LabelsError;
 use super::log::LogError;
+use super::report::ReportError;
 use super::run_dir::RunDirError;
 use crate::config::ConfigError;
 use crate::episode::EpisodeError;
@@ -37,12 +39,19 @@ pub enum TrainError {
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
+    Exchange(Box<ExchangeError>),
+    #[error(transparent)]
+    Report(Box<ReportError>),
+    #[error(transparent)]
     RunDir(Box<RunDirError>),
     #[error(transparent)]
     Log(#[from] LogError),
     /// A key that this problem cannot do without.
     #[error("{key} is not set: {what}")]
     Unset { key: &'static str, what: &'static str },
+    /// The training views cannot be drawn as a picture.
+    #[error("no picture of the training views: {reason}; --report false goes without")]
+    Sheet { reason: String },
     /// Held-out images are missing where they are needed.
     #[error("{dataset} has neither a `test` nor a `val` split: evaluation needs held-out images")]
     NoTestSplit { dataset: String },
@@ -91,6 +100,18 @@ impl From<ConfigError> for TrainError {
 impl From<LabelsError> for TrainError {
     fn from(error: LabelsError) -> Self {
         Self::Labels(Box::new(error))
+    }
+}
+
+impl From<ExchangeError> for TrainError {
+    fn from(error: ExchangeError) -> Self {
+        Self::Exchange(Box::new(error))
+    }
+}
+
+impl From<ReportError> for TrainError {
+    fn from(error: ReportError) -> Self {
+        Self::Report(Box::new(error))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a run writes down as it goes: `metrics.jsonl`, `metrics.csv`, `summary.json`.
+//! What a run writes down as it goes: `metrics.jsonl`, `metrics.csv`, `summary.json`; the same numbers for TensorBoard (`events`).
 //!
 //! Every JSON line has `iter`; training lines, and only they, have `train_loss`; names of evaluation lines begin with `test_`,
 //! `knn_`, `linear_` or `few_shot_`. Numbers are printed in full: they read back as the same f64. JSON has no NaN and no infinity: both are
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::events::EventFile;
 use super::{atomic, csv};
 
 /// Prefixes of the numbers of an evaluation.
@@ -72,6 +73,7 @@ pub struct RunLog {
     lines_path: PathBuf,
     table_path: PathBuf,
     lines: File,
+    events: Option<EventFile>,
     /// Columns of the table as it stands.
     columns: Vec<String>,
     /// Iteration of its last row.
@@ -92,9 +94,19 @@ impl RunLog {
         };
         atomic::replace_text(&lines_path, &text).map_err(|reason| io_error(&lines_path, reason))?;
         let lines = File::options().append(true).open(&lines_path).map_err(|reason| io_error(&lines_path, reason))?;
-        let mut log = RunLog { lines_path, table_path, lines, columns: Vec::new(), last_iter: None };
+        let mut log = RunLog { lines_path, table_path, lines, events: None, columns: Vec::new(), last_iter: None };
         log.rebuild_table()?;
         Ok(log)
+    }
+
+    /// Writes every number to TensorBoard's event file in `folder` too; `resumed` as in [`open`](Self::open).
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn with_events(mut self, folder: &Path, resumed: Option<u64>) -> Result<RunLog, LogError> {
+        let events = EventFile::open(folder, resumed).map_err(|(path, reason)| LogError::Io { path, reason })?;
+        self.events = Some(events);
+        Ok(self)
     }
 
     /// Appends a training line.
@@ -138,7 +150,12 @@ impl RunLog {
     }
 
     fn append<'a>(&mut self, iter: u64, numbers: impl Iterator<Item = (&'a str, f64)>) -> Result<(), LogError> {
-        let numbers: String = numbers.map(|(name, number)| format!(",\"{name}\":{}", json(number))).collect();
+        let numbers: Vec<_> = numbers.collect();
+        if let Some(events) = &mut self.events {
+            let written = events.append(iter, numbers.iter().copied());
+            written.map_err(|reason| io_error(events.path(), reason))?;
+        }
+        let numbers: String = numbers.iter().map(|(name, number)| format!(",\"{name}\":{}", json(*number))).collect();
         let line = format!("{{\"iter\":{iter}{numbers}}}");
         // One write, so that no other reader sees half a line.
         self.lines.write_all(format!("{line}\n").as_bytes()).map_err(|reason| io_error(&self.lines_path, reason))?;
@@ -166,10 +183,13 @@ impl RunLog {
     }
 }
 
-/// What a finished run comes to; fractions, seconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+/// What a finished run comes to; fractions, seconds. One row of a table over runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[allow(missing_docs)]
 pub struct Summary {
+    /// Which run it was, and the `test_*` numbers of its last test pass.
+    #[serde(flatten)]
+    pub about: serde_json::Map<String, serde_json::Value>,
     pub iter: u64,
     /// Of the last training line.
     pub train_loss: Option<f64>,

@@ -2,9 +2,11 @@
 //!
 //! - [`task`]: what can be trained. [`pretrain`]: encoder and objective on episodes, out of [`objective`], what is minimised, and [`step`],
 //!   the loss as a list of weighted terms. [`linear_eval`]: a linear layer on an encoder.
-//! - [`setup`]: from a config to a run. [`labels`]: the labelled part of a dataset. [`judge`]: the table at the end.
+//! - [`exchange`]: weights to and from other programs. [`setup`]: from a config to a run. [`labels`]: the labelled part of a dataset.
+//!   [`judge`]: the table at the end.
 //! - [`Records`]: folder, log, checkpoints, clock and console of a run, out of [`run_dir`], [`log`], [`checkpoint`], [`progress`];
-//!   `atomic`, `csv`: their parts.
+//!   `atomic`, `csv`, `events`: their parts.
+//! - [`report`]: the page that a run leaves.
 //!
 //! Not here: losses (`nn`), rates (`optim`), where batches come from (`loader`).
 
@@ -12,6 +14,8 @@ mod atomic;
 pub mod checkpoint;
 mod csv;
 mod error;
+mod events;
+pub mod exchange;
 pub mod judge;
 pub mod labels;
 pub mod linear_eval;
@@ -20,6 +24,7 @@ pub mod objective;
 pub mod pretrain;
 pub mod progress;
 mod records;
+pub mod report;
 pub mod run_dir;
 pub mod setup;
 pub mod step;

@@ -1,5 +1,7 @@
 //! The records of one run: its folder, log, checkpoints, clock and console, behind one face for the loop.
 
+mod people;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -173,7 +175,7 @@ impl Records {
     /// Where the log cannot be opened.
     pub fn begin(&mut self, position: &Position, steps_per_epoch: u64) -> Result<(), TrainError> {
         let resumed = (position.iter > 0).then_some(position.iter);
-        self.log = Some(RunLog::open(self.run.path(), resumed)?);
+        self.log = Some(self.open_log(resumed)?);
         self.steps_per_epoch = steps_per_epoch;
         self.clock.since = Instant::now();
         Ok(())
@@ -329,6 +331,7 @@ impl Records {
         };
         let trained = position.train_seconds > 0.0;
         let summary = Summary {
+            about: self.about(position),
             iter: position.iter,
             train_loss: position.train_loss,
             images_per_s: trained.then(|| position.images as f64 / position.train_seconds),
@@ -343,6 +346,7 @@ impl Records {
         let Position { iter, train_seconds, .. } = position;
         let path = self.run.path().join("summary.json");
         self.say(&format!("{iter} iterations, {train_seconds:.0} s of training; {}", path.display()));
+        self.report();
         Ok(())
     }
 
@@ -353,13 +357,20 @@ impl Records {
     pub fn other_summary(&mut self, summary: &impl Serialize) -> Result<(), TrainError> {
         write_summary(self.run.path(), summary)?;
         self.say(&self.run.path().join("summary.json").display().to_string());
+        self.report();
         Ok(())
+    }
+
+    fn open_log(&self, resumed: Option<u64>) -> Result<RunLog, TrainError> {
+        let folder = self.run.path();
+        let log = RunLog::open(folder, resumed)?;
+        Ok(if self.config.tensorboard { log.with_events(folder, resumed)? } else { log })
     }
 
     /// The log; where no training began, with what it holds up to `iter`.
     fn log(&mut self, iter: u64) -> Result<&mut RunLog, TrainError> {
         if self.log.is_none() {
-            self.log = Some(RunLog::open(self.run.path(), Some(iter))?);
+            self.log = Some(self.open_log(Some(iter))?);
         }
         Ok(self.log.as_mut().expect("opened above"))
     }

@@ -2,7 +2,7 @@
 //!
 //! - [`sources`]: every format comes back as it went in, in the promised order. [`refusals`]: what is refused or left out, and how.
 //! - [`reading`]: inspect, stats, verify, extract. [`generated`]: the synthetic set. [`real`]: real data, where there is some.
-//! - [`stores`]: `--store`, and contact sheets.
+//! - [`stores`]: `--store`, and contact sheets. [`preview`]: views on a picture.
 //! - [`make`]: tiny images, tars and pickles.
 
 // A fixture that fails is a failed test; `unwrap` says where.
@@ -13,6 +13,7 @@ mod generated;
 #[path = "../jpeg_support/mod.rs"]
 mod jpeg_support;
 mod make;
+mod preview;
 mod reading;
 mod real;
 mod refusals;

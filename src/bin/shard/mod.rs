@@ -1,6 +1,6 @@
 //! The command line, and what all subcommands share.
 //!
-//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`mod@bench`].
+//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`preview`], [`mod@bench`].
 //! - [`prepare`]: an item of a source to a record; `recode`: a JPEG to coefficients. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
 //! - [`sheet`]: thumbnails of many samples in one picture.
 //! - [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
@@ -15,6 +15,7 @@ mod inspect;
 mod output;
 mod pipeline;
 mod prepare;
+mod preview;
 mod progress;
 mod recipe;
 #[cfg(feature = "turbo")]
@@ -53,6 +54,7 @@ enum Command {
     Stats(stats::Args),
     Extract(extract::Args),
     Views(views::Args),
+    Preview(preview::Args),
     Bench(bench::Args),
 }
 
@@ -91,6 +93,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Stats(args) => stats::run(&args),
         Command::Extract(args) => extract::run(&args),
         Command::Views(args) => views::run(&args),
+        Command::Preview(args) => preview::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     let (code, message) = match result {

@@ -23,8 +23,8 @@ const KINDS: [(Kind, Dtype); 10] = [
 ];
 
 /// A tensor's content in host memory.
-pub(super) struct Stored {
-    pub name: String,
+pub(in crate::train) struct Stored {
+    pub(in crate::train) name: String,
     dtype: Dtype,
     shape: Vec<usize>,
     bytes: Vec<u8>,
@@ -32,7 +32,7 @@ pub(super) struct Stored {
 
 impl Stored {
     /// Copies `tensor` to the host; `path` is for errors.
-    pub(super) fn of(path: &Path, name: String, tensor: &Tensor) -> Result<Stored> {
+    pub(in crate::train) fn of(path: &Path, name: String, tensor: &Tensor) -> Result<Stored> {
         let kind = tensor.kind();
         let Some(&(_, dtype)) = KINDS.iter().find(|(known, _)| *known == kind) else {
             return Err(CheckpointError::Kind { path: path.to_owned(), name, kind: format!("{kind:?}") });
@@ -46,13 +46,13 @@ impl Stored {
         Ok(Stored { name, dtype, shape, bytes })
     }
 
-    pub(super) fn view(&self) -> std::result::Result<TensorView<'_>, SafeTensorError> {
+    pub(in crate::train) fn view(&self) -> std::result::Result<TensorView<'_>, SafeTensorError> {
         TensorView::new(self.dtype, self.shape.clone(), &self.bytes)
     }
 }
 
 /// The tensor that `view` shows, copied.
-pub(super) fn tensor(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Tensor> {
+pub(in crate::train) fn tensor(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Tensor> {
     let Some(&(kind, _)) = KINDS.iter().find(|(_, known)| *known == view.dtype()) else {
         let kind = format!("{:?}", view.dtype());
         return Err(CheckpointError::Kind { path: path.to_owned(), name: name.to_owned(), kind });

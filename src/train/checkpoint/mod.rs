@@ -23,7 +23,7 @@ use tch::Tensor;
 
 use super::atomic;
 use crate::config::{Arch, Value};
-use bytes::Stored;
+pub(super) use bytes::{Stored, tensor as to_tensor};
 pub use error::CheckpointError;
 pub use folder::{keep_last, newest, numbered_path, rolling_path};
 

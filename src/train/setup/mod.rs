@@ -2,7 +2,7 @@
 //!
 //! - `pretrain`: an encoder and a head on episodes. `linear`: a linear layer on a saved encoder, or both of them on few labels.
 //! - `seeds`: that several times over. `few_shot`: labelled episodes. `subject`: the saved encoder. `parts`: what the stages need,
-//!   out of a config. `dry_run`: what a run would do and need, as text.
+//!   out of a config. `dry_run`: what a run would do and need, as text. `surroundings`: what the report shows beside numbers.
 
 mod dry_run;
 mod few_shot;
@@ -11,6 +11,7 @@ mod parts;
 mod pretrain;
 mod seeds;
 mod subject;
+mod surroundings;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use std::sync::atomic::AtomicBool;
 
 use tch::Device;
 
+pub(super) use self::parts::arch as network;
 use self::parts::{loader_options, shape};
 use super::checkpoint::Checkpoint;
 use super::judge::comparable;
@@ -144,6 +146,10 @@ fn go(
     };
     let steps_per_epoch = planner.steps_per_epoch();
     records.begin(&position, steps_per_epoch)?;
+    let device = task.state()[0].1.device();
+    records.surroundings(&position, surroundings::environment(config, data, device), || {
+        surroundings::views(config, &planner, data)
+    })?;
     let options = LoaderOptions { delivery: task.delivery(), ..loader_options(config) };
     let loader = load_views(data.clone(), planner, options, position.iter..iters)?;
     train(task, optimizer, loader, &rhythm, records, position, stop)

@@ -61,7 +61,7 @@ pub(super) fn loader_options(config: &Config) -> LoaderOptions {
     LoaderOptions { workers: config.workers.map_or_else(cores, |workers| workers as usize), ..LoaderOptions::default() }
 }
 
-pub(super) fn arch(arch: config::Arch) -> Arch {
+pub(in crate::train) fn arch(arch: config::Arch) -> Arch {
     match arch {
         config::Arch::ResNet18 => Arch::ResNet18,
         config::Arch::ResNet50 | config::Arch::Linear => Arch::ResNet50,

@@ -25,13 +25,13 @@ impl<'a> Machine<'a> {
         Self { input, at: 0, values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() }
     }
 
-    /// Executes up to `STOP`: all values, and which of them the pickle is.
-    pub(super) fn run(mut self) -> Result<(Vec<Value>, Id), PickleError> {
+    /// Executes up to `STOP`: all values, which of them the pickle is, and where it ends.
+    pub(super) fn run(mut self) -> Result<(Vec<Value>, Id, usize), PickleError> {
         loop {
             let start = self.at;
             match self.step() {
                 Ok(None) => {}
-                Ok(Some(root)) => return Ok((self.values, root)),
+                Ok(Some(root)) => return Ok((self.values, root, self.at)),
                 Err(what) => return Err(PickleError { offset: start, what }),
             }
         }
@@ -54,11 +54,18 @@ impl<'a> Machine<'a> {
                 let value = self.number(4)? as u32 as i32;
                 self.push(Value::Int(value.into()))?;
             }
+            0x8a => self.push_long()?,
+            b'G' => {
+                // BINFLOAT: nothing that is read here is a float.
+                self.number(8)?;
+                self.push(Value::None)?;
+            }
             b'U' | b'C' => self.push_string(1, Value::Bytes)?, // SHORT_BINSTRING, SHORT_BINBYTES
             b'T' | b'B' => self.push_string(4, Value::Bytes)?, // BINSTRING, BINBYTES
             0x8e => self.push_string(8, Value::Bytes)?,        // BINBYTES8
             0x8c => self.push_string(1, Value::Text)?,         // SHORT_BINUNICODE
             b'X' => self.push_string(4, Value::Text)?,         // BINUNICODE
+            0x8d => self.push_string(8, Value::Text)?,         // BINUNICODE8
             b']' | b')' => self.push(Value::List(Vec::new()))?,
             b'}' => self.push(Value::Dict(Vec::new()))?,
             b't' => {
@@ -95,13 +102,13 @@ impl<'a> Machine<'a> {
                 self.push(Value::Global(name))?;
             }
             0x93 => self.stack_global()?,
-            b'R' => {
-                let arguments = self.pop()?;
-                let callable = self.pop()?;
-                self.push(Value::Call { callable, arguments, state: None })?;
-            }
+            b'R' | 0x81 => self.call()?, // REDUCE, NEWOBJ
             b'b' => self.build()?,
-            other => return Err(format!("opcode 0x{other:02x} is not one of those CIFAR batches use")),
+            b'Q' => {
+                let id = self.pop()?;
+                self.push(Value::Persistent(id))?;
+            }
+            other => return Err(format!("opcode 0x{other:02x} is not one of those that data needs")),
         }
         Ok(None)
     }
@@ -123,6 +130,19 @@ impl<'a> Machine<'a> {
         self.push(Value::Global(name))
     }
 
+    /// Records a call. An `OrderedDict` that starts empty is a dictionary like any other.
+    fn call(&mut self) -> Step<()> {
+        let arguments = self.pop()?;
+        let callable = self.pop()?;
+        let ordered =
+            matches!(self.values.get(callable), Some(Value::Global(name)) if name == "collections OrderedDict");
+        let empty = matches!(self.values.get(arguments), Some(Value::List(items)) if items.is_empty());
+        if ordered && empty {
+            return self.push(Value::Dict(Vec::new()));
+        }
+        self.push(Value::Call { callable, arguments, state: None })
+    }
+
     fn build(&mut self) -> Step<()> {
         let new = self.pop()?;
         let top = self.top()?;
@@ -131,6 +151,8 @@ impl<'a> Machine<'a> {
                 *state = Some(new);
                 Ok(())
             }
+            // Attributes of an `OrderedDict`: PyTorch keeps versions of modules there.
+            Some(Value::Dict(_)) => Ok(()),
             _ => Err("a state for something that is no object".to_owned()),
         }
     }
@@ -142,6 +164,7 @@ impl<'a> Machine<'a> {
                 list.extend(items);
                 Ok(())
             }
+            Some(Value::Call { .. }) => Ok(()), // items of an object that is not made
             _ => Err("items for something that is no list".to_owned()),
         }
     }
@@ -153,6 +176,7 @@ impl<'a> Machine<'a> {
                 dict.extend(pairs.iter().map(|&[key, value]| (key, value)));
                 Ok(())
             }
+            (Some(Value::Call { .. }), _) => Ok(()), // entries of an object that is not made
             _ => Err("entries for something that is no dictionary".to_owned()),
         }
     }
@@ -174,6 +198,22 @@ impl<'a> Machine<'a> {
     fn push_number(&mut self, bytes: usize) -> Step<()> {
         let value = self.number(bytes)?;
         self.push(Value::Int(value as i64))
+    }
+
+    /// LONG1: up to 255 bytes, signed; one that does not fit 64 bits carries no data here.
+    fn push_long(&mut self) -> Step<()> {
+        let count = usize::from(self.byte()?);
+        let bytes = self.take(count).ok_or("the file ends inside a number")?;
+        let fill = if bytes.last().is_some_and(|&high| high >= 0x80) { 0xff } else { 0 };
+        let mut wide = [fill; 8];
+        let value = match wide.get_mut(..count) {
+            Some(low) => {
+                low.copy_from_slice(bytes);
+                Value::Int(i64::from_le_bytes(wide))
+            }
+            None => Value::None,
+        };
+        self.push(value)
     }
 
     fn push_string(&mut self, length_bytes: usize, make: fn(Range<usize>) -> Value) -> Step<()> {

@@ -1,4 +1,5 @@
-//! Pickles as data: parses the fixed set of opcodes that CIFAR's Python batches consist of, and never runs anything.
+//! Pickles as data: parses the fixed set of opcodes that CIFAR's Python batches and PyTorch's files of weights consist of, and never
+//! runs anything.
 //!
 //! The published batches are protocol 2 of Python 2; what Python 3 writes for the same dictionaries (protocols 2 to 4) is read
 //! too. `GLOBAL`, `REDUCE` and `BUILD`, which make an unpickler import and call, only make a [`Value::Call`] that records what was
@@ -53,6 +54,8 @@ pub enum Value {
         /// What `BUILD` would have handed to `__setstate__`.
         state: Option<Id>,
     },
+    /// Something that lies outside the pickle, by what names it.
+    Persistent(Id),
 }
 
 /// A parsed pickle.
@@ -61,6 +64,7 @@ pub struct Pickle<'a> {
     input: &'a [u8],
     values: Vec<Value>,
     root: Id,
+    end: usize,
 }
 
 impl<'a> Pickle<'a> {
@@ -69,17 +73,61 @@ impl<'a> Pickle<'a> {
     /// # Errors
     /// [`PickleError`] for any other opcode, a stack that does not fit, an end before `STOP`, too many values.
     pub fn parse(input: &'a [u8]) -> Result<Self, PickleError> {
-        let (values, root) = Machine::new(input).run()?;
-        Ok(Self { input, values, root })
+        let (values, root, end) = Machine::new(input).run()?;
+        Ok(Self { input, values, root, end })
+    }
+
+    /// The value of the whole pickle.
+    pub fn root(&self) -> Id {
+        self.root
+    }
+
+    /// Bytes of the pickle; what follows its `STOP` belongs to others.
+    pub fn end(&self) -> usize {
+        self.end
     }
 
     /// The entry `key` of the outermost dictionary; a key of text or bytes.
     pub fn get(&self, key: &str) -> Option<Id> {
-        let Value::Dict(entries) = self.values.get(self.root)? else { return None };
-        entries
+        self.entries(self.root)?
             .iter()
             .find(|(name, _)| self.bytes(*name).is_some_and(|name| *name == *key.as_bytes()))
             .map(|&(_, id)| id)
+    }
+
+    /// Every value, in the order they were made.
+    pub fn ids(&self) -> std::ops::Range<Id> {
+        0..self.values.len()
+    }
+
+    /// The entries of a dictionary.
+    pub fn entries(&self, id: Id) -> Option<&[(Id, Id)]> {
+        match self.values.get(id)? {
+            Value::Dict(entries) => Some(entries),
+            _ => None,
+        }
+    }
+
+    /// An importable name, `module name`.
+    pub fn global(&self, id: Id) -> Option<&str> {
+        match self.values.get(id)? {
+            Value::Global(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// A call that was not made: the callable's name and its arguments.
+    pub fn call(&self, id: Id) -> Option<(&str, &[Id])> {
+        let Value::Call { callable, arguments, .. } = self.values.get(id)? else { return None };
+        Some((self.global(*callable)?, self.list(*arguments)?))
+    }
+
+    /// The members of the tuple that names something outside the pickle.
+    pub fn persistent(&self, id: Id) -> Option<&[Id]> {
+        match self.values.get(id)? {
+            Value::Persistent(name) => self.list(*name),
+            _ => None,
+        }
     }
 
     /// The members of a list or tuple.
