@@ -141,7 +141,7 @@ impl Task for LinearEvaluation {
         let (logits, labels) = self.logits(batch)?;
         let loss = cross_entropy(&logits, &labels, Reduction::Mean);
         let accuracy = logits.argmax(1, false).eq_tensor(&labels).to_kind(Kind::Float).mean(Kind::Float);
-        Ok(Forward { terms: vec![("head", loss.detach())], loss, accuracy, figures: Vec::new() })
+        Ok(Forward { terms: vec![("head", loss.detach())], loss, accuracy, figures: Vec::new(), warning: None })
     }
 
     fn accuracy_name(&self) -> &'static str {

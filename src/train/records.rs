@@ -230,6 +230,9 @@ impl Records {
             others: &others,
         };
         self.log(position.iter)?.training(&line)?;
+        if let Some(warning) = &forward.warning {
+            self.say(&format!("warning: iteration {}: {warning}", position.iter));
+        }
         let progress = Progress {
             iter: position.iter,
             iters,

@@ -145,6 +145,9 @@ impl Tricks {
         if let Some(Solver { iterations, residual }) = head.solver {
             figures.extend([("solver_iterations", f64::from(iterations).into()), ("solver_residual", residual.into())]);
         }
+        let warning = head.solver.filter(|solver| !solver.converged()).map(|Solver { iterations, residual }| {
+            format!("the head's solver stopped after {iterations} rounds with a residual of {residual:.1e}; gradients are inexact")
+        });
         let mut terms = vec![Term { name: "head", weight: if tricky { self.ori_reg } else { 1.0 }, loss: head.loss }];
         if let Some((mixing, plan)) = mixing {
             let loss = mixing_loss(networks, &rows, layout, mixing.supports, plan.share);
@@ -154,7 +157,7 @@ impl Tricks {
             let loss = rotation::judge(&networks.turn_logits(&images), &labels).loss;
             terms.push(Term { name: "rot", weight: rotation.weight_at(it), loss });
         }
-        Forward { loss: total(&terms), accuracy, terms: logged(&terms), figures }
+        Forward { loss: total(&terms), accuracy, terms: logged(&terms), figures, warning }
     }
 }
 

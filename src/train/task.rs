@@ -21,6 +21,8 @@ pub struct Forward {
     pub terms: Vec<(&'static str, Tensor)>,
     /// Other numbers for the log by their full names, scalars without gradients.
     pub figures: Vec<(&'static str, Tensor)>,
+    /// What the user should know about this pass.
+    pub warning: Option<String>,
 }
 
 /// Something that batches train.
