@@ -8,7 +8,7 @@ use common::Photo;
 use criterion::{criterion_group, criterion_main};
 use metacl::augment::recipe::random_resized_crop;
 use metacl::augment::{ViewKey, ViewPolicy, draw_view};
-use metacl::coef::{self, Expander, Path};
+use metacl::coef::{self, Expander, Path, Upto};
 use metacl::decode::{Decoder, JpegLibrary, Limits, Want};
 use metacl::image::{Planes, Rect};
 use metacl::rng::{Purpose, Stream};
@@ -97,6 +97,30 @@ fn decode(c: &mut criterion::Criterion<common::CpuTime>) {
     }
 }
 
+/// What the stages of expanding whole photos take, one after the other: each row holds those before it.
+fn stages(c: &mut criterion::Criterion<common::CpuTime>) {
+    let cases = cases();
+    let mut group = c.benchmark_group("stages");
+    group.throughput(common::each(cases.len()));
+    let (mut expander, mut planes, mut whole) = (Expander::new(Path::Fastest), Planes::default(), Planes::default());
+    for case in &cases {
+        let (record, size) = (&case.record, case.photo.size);
+        expander.expand_upto(record, size, Upto::Pixels, &mut planes).expect("a sound record");
+        expander.expand(record, size, size.rect(), true, &mut whole).expect("a sound record");
+        assert!(planes.as_ref().interleaved() == whole.as_ref().interleaved(), "all stages are not the whole");
+    }
+    for (name, upto) in [("unpack", Upto::Unpacked), ("and transform", Upto::Transformed), ("and colour", Upto::Pixels)]
+    {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                for case in &cases {
+                    expander.expand_upto(&case.record, case.photo.size, upto, &mut planes).expect("a sound record");
+                }
+            });
+        });
+    }
+}
+
 /// What conversion, extraction and contact sheets do with records.
 fn records(c: &mut criterion::Criterion<common::CpuTime>) {
     let cases = cases();
@@ -118,5 +142,5 @@ fn records(c: &mut criterion::Criterion<common::CpuTime>) {
     });
 }
 
-criterion_group! { name = benches; config = common::criterion(); targets = decode, records }
+criterion_group! { name = benches; config = common::criterion(); targets = decode, stages, records }
 criterion_main!(benches);

@@ -24,6 +24,6 @@ mod tests;
 pub use coefficients::{Coefficients, ColourSpace, Component};
 pub use encode::encode;
 pub use error::{CoefError, NotCovered};
-pub use expand::{Expander, Path};
+pub use expand::{Expander, Path, Upto};
 pub use layout::Header;
 pub use restore::{coefficients, header, preview};

@@ -28,6 +28,7 @@ mod write;
 
 pub use error::{Fault, Refusal, Section, ShardError};
 pub use file::ShardFile;
+pub use parts::shard_files;
 pub use set::ShardSet;
 pub use verify::verify_files;
 pub use write::{NewSample, SplitWriter, WriteOptions, WriteSummary};

@@ -8,8 +8,11 @@ use super::check::Flaw;
 use super::error::{Refusal, ShardError};
 use super::file::ShardFile;
 
-/// The shard files of `folder`, by name; hidden ones are none.
-pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, ShardError> {
+/// The shard files of `folder`, by name; hidden ones, unfinished work, are none.
+///
+/// # Errors
+/// [`ShardError::Io`] where the folder cannot be read.
+pub fn shard_files(folder: &Path) -> Result<Vec<PathBuf>, ShardError> {
     let io = |source| ShardError::Io { path: folder.to_owned(), doing: "read the folder", source };
     let mut paths = Vec::new();
     for entry in folder.read_dir().map_err(io)? {

@@ -24,7 +24,7 @@ impl ShardSet {
     /// What `format.md` lists under "opening".
     pub fn open(path: &Path) -> Result<Self, ShardError> {
         let whole_split = path.is_dir();
-        let paths = if whole_split { parts::list(path)? } else { vec![path.to_owned()] };
+        let paths = if whole_split { parts::shard_files(path)? } else { vec![path.to_owned()] };
         let mut files: Vec<ShardFile> = Vec::with_capacity(paths.len());
         for path in &paths {
             files.push(ShardFile::open(path, files.first())?);
@@ -46,7 +46,7 @@ impl ShardSet {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_split(dataset: &Path, split: &str) -> Result<Self, ShardError> {
-        let is_split = dataset.is_file() || (dataset.is_dir() && !parts::list(dataset)?.is_empty());
+        let is_split = dataset.is_file() || (dataset.is_dir() && !parts::shard_files(dataset)?.is_empty());
         if is_split { Self::open(dataset) } else { Self::open(&dataset.join(split)) }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use metacl::shard::ingest::SPLITS;
-use metacl::shard::{EXTENSION, ShardSet};
+use metacl::shard::{ShardSet, shard_files};
 
 use super::Failure;
 
@@ -30,8 +30,7 @@ impl Place {
 
     /// Its shard files, sorted.
     pub(super) fn files(&self) -> Result<Vec<PathBuf>, Failure> {
-        let files = if self.path.is_file() { Ok(vec![self.path.clone()]) } else { shard_files(&self.path) };
-        files.map_err(|error| unreadable(&self.path, &error))
+        if self.path.is_file() { Ok(vec![self.path.clone()]) } else { Ok(shard_files(&self.path)?) }
     }
 }
 
@@ -42,13 +41,13 @@ pub(super) fn splits(path: &Path) -> Result<Vec<Place>, Failure> {
     if real.is_file() {
         return Ok(vec![Place::new(path, real.parent().unwrap_or(&real))]);
     }
-    if !shard_files(path).map_err(failed)?.is_empty() {
+    if !shard_files(path)?.is_empty() {
         return Ok(vec![Place::new(path, &real)]);
     }
     let mut splits = Vec::new();
     for entry in fs::read_dir(path).map_err(failed)? {
         let folder = entry.map_err(failed)?.path();
-        if !is_hidden(&folder) && folder.is_dir() && !shard_files(&folder).map_err(failed)?.is_empty() {
+        if !is_hidden(&folder) && folder.is_dir() && !shard_files(&folder)?.is_empty() {
             splits.push(Place::new(&folder, &folder));
         }
     }
@@ -74,18 +73,6 @@ pub(super) fn split(path: &Path, name: Option<&str>) -> Result<Place, Failure> {
         Failure::Failed(format!("{}: has no split {wanted}; it has {}", path.display(), names.join(", ")))
     })?;
     Ok(places.swap_remove(at))
-}
-
-fn shard_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if !is_hidden(&path) && path.extension().is_some_and(|extension| extension == EXTENSION) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 /// Hidden names are those of unfinished work.

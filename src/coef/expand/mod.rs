@@ -2,15 +2,18 @@
 //!
 //! - `window`: which blocks and samples a region takes;
 //! - `strip`: MCU row by MCU row through the stages, so that samples stay in the nearest caches;
-//! - `kernels`: what the stages do; `scalar` is that as plain code, `avx2` the same bytes with vectors.
+//! - `kernels`: what the stages do; `scalar` is that as plain code, `avx2` the same bytes with vectors; `partial`: the first of them alone.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod kernels;
+mod partial;
 pub(super) mod scalar;
 mod strip;
 mod window;
 
+use partial::Partial;
+pub use partial::Upto;
 use scalar::Scalar;
 use strip::Scratch;
 use window::Window;
@@ -61,20 +64,46 @@ impl Expander {
         verify: bool,
         out: &mut Planes,
     ) -> Result<(), CoefError> {
-        let record = Record::open(record, verify)?;
-        let header = record.header;
-        if header.size != size {
-            return Err(CoefError::Size { expected: size, found: header.size });
-        }
-        if region.size().area() == 0 || !region.fits(size) {
-            return Err(CoefError::Region { region, size });
-        }
-        out.reset(region.size(), header.space == ColourSpace::Gray);
-        let window = Window::new(&header, region);
+        let (record, window) = opened(record, size, region, verify, out)?;
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = self.avx2 {
             return self.scratch.expand(avx2, &record, &window, verify, out);
         }
         self.scratch.expand(Scalar, &record, &window, verify, out)
     }
+
+    /// The stages up to `upto` of expanding a whole picture, for benches: `out` holds anything unless it is [`Upto::Pixels`].
+    ///
+    /// # Errors
+    /// As [`expand`](Self::expand).
+    #[doc(hidden)]
+    pub fn expand_upto(&mut self, record: &[u8], size: Size, upto: Upto, out: &mut Planes) -> Result<(), CoefError> {
+        let (record, window) = opened(record, size, size.rect(), false, out)?;
+        #[cfg(target_arch = "x86_64")]
+        if let Some(kernels) = self.avx2 {
+            return self.scratch.expand(Partial { kernels, upto }, &record, &window, false, out);
+        }
+        self.scratch.expand(Partial { kernels: Scalar, upto }, &record, &window, false, out)
+    }
+}
+
+/// The record, what of it makes `region`, and `out` at the region's size.
+fn opened<'a>(
+    record: &'a [u8],
+    size: Size,
+    region: Rect,
+    verify: bool,
+    out: &mut Planes,
+) -> Result<(Record<'a>, Window), CoefError> {
+    let record = Record::open(record, verify)?;
+    let header = record.header;
+    if header.size != size {
+        return Err(CoefError::Size { expected: size, found: header.size });
+    }
+    if region.size().area() == 0 || !region.fits(size) {
+        return Err(CoefError::Region { region, size });
+    }
+    out.reset(region.size(), header.space == ColourSpace::Gray);
+    let window = Window::new(&header, region);
+    Ok((record, window))
 }

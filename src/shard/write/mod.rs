@@ -92,7 +92,7 @@ impl SplitWriter {
         }
         let meta = encode_meta(&options).map_err(refuse)?;
         let folder = Folder::make(folder)?;
-        if let Some(path) = parts::list(&folder.path)?.into_iter().next() {
+        if let Some(path) = parts::shard_files(&folder.path)?.into_iter().next() {
             return Err(ShardError::Exists { path });
         }
         Ok(Self { closed: Vec::new(), open: None, folder, options, meta, samples: 0, broken: false })
