@@ -50,8 +50,8 @@ def row(name, options):
     if name.startswith("svm"):
         arguments += ["--svm_tasks", str(BATCH // WAYS)]
     if name.startswith("byol"):
-        # 0.996 is meant for a hundred times as many steps.
-        arguments += ["--byol_momentum", "0.98"]
+        # 0.996 is meant for hundreds of times as many steps.
+        arguments += ["--byol_momentum", "0.9"]
     started = time.time()
     train(*arguments, *(["--eval_only"] if untrained else []), log=log)
     seconds = time.time() - started
