@@ -3,20 +3,20 @@
 #![cfg(feature = "torch")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::io::{self, Write};
+mod train_support;
+
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use metacl::config::{self, ConfigError, Loaded};
 use metacl::eval::EvalError;
 use metacl::image::Size;
 use metacl::rng::{Purpose, Stream};
 use metacl::shard::{Codec, NewSample, SplitWriter, WriteOptions};
+use metacl::train::TrainError;
 use metacl::train::checkpoint::Checkpoint;
 use metacl::train::labels::LabelsError;
-use metacl::train::{self, Console, TrainError};
 use serde_json::Value;
+use train_support::{SHORT, lines, run};
 
 /// Pictures of `classes` classes that differ in direction and width of their stripes, `each` of a class to train and half to test.
 fn dataset(folder: &Path, classes: u32, each: u32, side: u32) {
@@ -38,35 +38,9 @@ fn dataset(folder: &Path, classes: u32, each: u32, side: u32) {
     }
 }
 
-/// Flags of a short evaluation that logs every step.
-const SHORT: &[&str] = &[
-    "--problem",
-    "eval",
-    "--arch",
-    "Conv4",
-    "--batch_size",
-    "16",
-    "--test_bs",
-    "8",
-    "--iters",
-    "12",
-    "--log_freq",
-    "1",
-    "--seed",
-    "3",
-    "--opt",
-    "sgd",
-    "--lr",
-    "0.5",
-    "--lr_schedule",
-    "linear",
-    "--workers",
-    "2",
-    "--threads",
-    "1",
-    "--run_id",
-    "a",
-];
+/// What makes a short run a short evaluation.
+const EVAL: &[&str] =
+    &["--problem", "eval", "--batch_size", "16", "--test_bs", "8", "--lr", "0.5", "--lr_schedule", "linear"];
 
 struct Place {
     _folder: tempfile::TempDir,
@@ -85,7 +59,7 @@ impl Place {
     fn load(&self, more: &[&str]) -> Result<Loaded, ConfigError> {
         let data = self.root.join("data").display().to_string();
         let arguments: Vec<String> =
-            SHORT.iter().chain(&["--data_path", &data]).chain(more).map(|&text| text.to_owned()).collect();
+            SHORT.iter().chain(EVAL).chain(&["--data_path", &data]).chain(more).map(|&text| text.to_owned()).collect();
         match config::load(&arguments, &|_| None)? {
             config::Command::Run(loaded) => Ok(*loaded),
             other => panic!("{other:?}"),
@@ -94,10 +68,7 @@ impl Place {
 
     /// Runs, until the console shows `stop_at` where that is given; returns what was shown.
     fn run_until(&self, more: &[&str], stop_at: &str) -> Result<String, TrainError> {
-        let shown = Shown { text: Arc::default(), stop: Arc::default(), stop_at: stop_at.to_owned() };
-        let console = Console { out: Box::new(shown.clone()), is_terminal: false };
-        train::run(&self.load(more).unwrap(), console, &self.root.join("logs"), &shown.stop)?;
-        Ok(shown.text.lock().unwrap().clone())
+        run(&self.load(more).unwrap(), &self.root.join("logs"), stop_at)
     }
 
     fn run(&self, more: &[&str]) -> String {
@@ -112,17 +83,8 @@ impl Place {
         serde_json::from_slice(&std::fs::read(self.folder(id).join("summary.json")).unwrap()).unwrap()
     }
 
-    /// Every line of the log, without what depends on the clock.
     fn lines(&self, id: &str) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.folder(id).join("metrics.jsonl")).unwrap();
-        let parse = |line: &str| {
-            let mut line: Value = serde_json::from_str(line).unwrap();
-            for clock in ["images_per_s", "data_wait_share"] {
-                line.as_object_mut().unwrap().remove(clock);
-            }
-            line
-        };
-        text.lines().map(parse).collect()
+        lines(&self.folder(id))
     }
 
     /// A pre-trained encoder: the path of its checkpoint.
@@ -131,28 +93,6 @@ impl Place {
         let more = ["--problem", "sim-clr", "--head", "PN", "--lr", "0.01", "--iters", "4", "--seed", seed];
         self.run(&[&more[..], &["--run_id", &id]].concat());
         self.folder(&id).join("checkpoint.safetensors").display().to_string()
-    }
-}
-
-#[derive(Clone)]
-struct Shown {
-    text: Arc<std::sync::Mutex<String>>,
-    stop: Arc<AtomicBool>,
-    stop_at: String,
-}
-
-impl Write for Shown {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut text = self.text.lock().unwrap();
-        text.push_str(&String::from_utf8_lossy(bytes));
-        if !self.stop_at.is_empty() && text.contains(&self.stop_at) {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

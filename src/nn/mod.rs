@@ -33,6 +33,7 @@ pub use head::{Head, HeadOut};
 pub use init::InitStyle;
 pub use norm::Mode;
 pub use projector::ProjectorSpec;
+pub use recognise::BACKBONE;
 pub use weights::{Role, Weight, Weights};
 
 /// What can be wrong about a network.

@@ -8,8 +8,8 @@ use super::NnError;
 use super::encoder::{Arch, Encoder, EncoderSpec, Stem};
 use super::weights::Role;
 
-/// Before the names of a backbone's tensors.
-const BACKBONE: &str = "convnet.";
+/// Before the names of a backbone's tensors in a state.
+pub const BACKBONE: &str = "convnet.";
 /// Side of the small stem's convolution.
 const SMALL_STEM: i64 = 3;
 

@@ -14,7 +14,7 @@ use crate::episode::Planner;
 use crate::eval::embed::labels_of;
 use crate::eval::{Counter, Embedding, Subject};
 use crate::loader::{Batch, Delivery, LoaderOptions, load_views};
-use crate::nn::{Mode, NnError, Role, Weight};
+use crate::nn::{BACKBONE, Mode, NnError, Role, Weight};
 use crate::shard::ShardSet;
 
 /// Rows of embeddings judged at once.
@@ -86,7 +86,7 @@ impl LinearEvaluation {
     /// The backbone's tensors where it is trained, else none.
     fn encoder_weights(&self) -> impl Iterator<Item = &Weight> {
         let all = self.finetune.then(|| self.subject.encoder.weights().iter());
-        all.into_iter().flatten().filter(|weight| weight.name.starts_with("convnet."))
+        all.into_iter().flatten().filter(|weight| weight.name.starts_with(BACKBONE))
     }
 
     fn classify(&self, h: &Tensor) -> Tensor {

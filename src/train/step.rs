@@ -115,6 +115,11 @@ pub struct Draws {
 }
 
 impl Tricks {
+    /// Weight of the head's own loss: `ori_reg` where a trick is on, else 1.
+    pub fn head_weight(&self) -> f64 {
+        if self.mixing.is_some() || self.rotation.is_some() { self.ori_reg } else { 1.0 }
+    }
+
     /// Rows that pass through the network besides those of the batch.
     pub fn more_rows(&self, layout: RowLayout) -> usize {
         self.mixing.map_or(0, |mixing| mixing.rows(layout)) + self.rotation.map_or(0, |rotation| rotation.rows(layout))
@@ -139,7 +144,6 @@ impl Tricks {
         let rows = networks.embed(&with_mixed(images, layout, mixing));
         let original = rows.part(0, layout.rows());
         let head = networks.judge(&original, layout);
-        let tricky = mixing.is_some() || turned.is_some();
         let accuracy = head.accuracy();
         let mut figures = vec![("feature_std", spread(&original))];
         if let Some(Solver { iterations, residual }) = head.solver {
@@ -148,7 +152,7 @@ impl Tricks {
         let warning = head.solver.filter(|solver| !solver.converged()).map(|Solver { iterations, residual }| {
             format!("the head's solver stopped after {iterations} rounds with a residual of {residual:.1e}; gradients are inexact")
         });
-        let mut terms = vec![Term { name: "head", weight: if tricky { self.ori_reg } else { 1.0 }, loss: head.loss }];
+        let mut terms = vec![Term { name: "head", weight: self.head_weight(), loss: head.loss }];
         if let Some((mixing, plan)) = mixing {
             let loss = mixing_loss(networks, &rows, layout, mixing.supports, plan.share);
             terms.push(Term { name: "mix", weight: mixing.weight, loss });

@@ -4,8 +4,8 @@
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use metacl::config::{self, Loaded};
 use metacl::image::Size;
@@ -65,17 +65,19 @@ pub fn loaded(data: &Path, more: &[&str]) -> Loaded {
     }
 }
 
-/// A console that asks the run to stop once it shows `at`.
-struct StopAt {
+/// A console that keeps what it shows, and asks the run to stop once that contains `at`.
+#[derive(Clone)]
+struct Shown {
+    text: Arc<Mutex<String>>,
     at: String,
-    shown: String,
     stop: Arc<AtomicBool>,
 }
 
-impl Write for StopAt {
+impl Write for Shown {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.shown.push_str(&String::from_utf8_lossy(bytes));
-        if !self.at.is_empty() && self.shown.contains(&self.at) {
+        let mut text = self.text.lock().unwrap();
+        text.push_str(&String::from_utf8_lossy(bytes));
+        if !self.at.is_empty() && text.contains(&self.at) {
             self.stop.store(true, Ordering::Relaxed);
         }
         Ok(bytes.len())
@@ -86,10 +88,12 @@ impl Write for StopAt {
     }
 }
 
-pub fn run(loaded: &Loaded, logs: &Path, stop_at: &str) -> Result<(), TrainError> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let out = Box::new(StopAt { at: stop_at.to_owned(), shown: String::new(), stop: stop.clone() });
-    train::run(loaded, Console { out, is_terminal: false }, logs, &stop)
+/// Runs, until the console shows `stop_at` where that is given; returns what was shown.
+pub fn run(loaded: &Loaded, logs: &Path, stop_at: &str) -> Result<String, TrainError> {
+    let shown = Shown { text: Arc::default(), at: stop_at.to_owned(), stop: Arc::default() };
+    train::run(loaded, Console { out: Box::new(shown.clone()), is_terminal: false }, logs, &shown.stop)?;
+    let text = shown.text.lock().unwrap();
+    Ok(text.clone())
 }
 
 /// Every line of the log, without what depends on the clock.

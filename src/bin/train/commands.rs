@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use metacl::config::{Arch, Value};
 use metacl::error::Error;
 use metacl::nn::Stem;
@@ -82,7 +82,7 @@ struct ReportArgs {
 
 /// Whether the command line names one of these commands.
 pub(crate) fn asked_for(arguments: &[String]) -> bool {
-    arguments.first().is_some_and(|first| ["export", "import", "report"].contains(&first.as_str()))
+    arguments.first().is_some_and(|first| Cli::command().find_subcommand(first).is_some())
 }
 
 /// Runs the command that `arguments` name; ends the program where they are wrong or ask for help.

@@ -45,8 +45,7 @@ pub struct Episodes {
     /// Samples of each class that has enough.
     classes: Vec<Vec<i64>>,
     task: Task,
-    classes_key: [u32; 2],
-    images: Stream,
+    stream: Stream,
 }
 
 impl Episodes {
@@ -64,20 +63,19 @@ impl Episodes {
         if classes.len() < task.ways {
             return Err(FewShotError::TooFewClasses { ways: task.ways, images, found: classes.len() });
         }
-        let stream = Stream::new(seed, Purpose::FewShot);
-        Ok(Self { classes, task, classes_key: stream.key(), images: stream })
+        Ok(Self { classes, task, stream: Stream::new(seed, Purpose::FewShot) })
     }
 
     /// Samples of episode `index`, view-major: image 0 of each class, then image 1; the first `shots` of each class are its support.
     pub fn samples(&self, index: u64) -> Vec<i64> {
         let Task { ways, shots, queries } = self.task;
-        let order = Permutation::new(self.classes.len() as u64, self.classes_key, index as u32);
+        let order = Permutation::new(self.classes.len() as u64, self.stream.key(), index as u32);
         let drawn: Vec<Vec<i64>> = (0..ways)
             .map(|way| {
                 let class = order.at(way as u64) as usize;
                 let samples = &self.classes[class];
                 // A key of its own for each class of each episode.
-                let [a, b, ..] = self.images.draw([index as u32, (index >> 32) as u32, class as u32, 1]).0;
+                let [a, b, ..] = self.stream.draw([index as u32, (index >> 32) as u32, class as u32, 1]).0;
                 let order = Permutation::new(samples.len() as u64, [a, b], 0);
                 (0..shots + queries).map(|image| samples[order.at(image as u64) as usize]).collect()
             })

@@ -10,12 +10,10 @@ use tch::Tensor;
 use super::identify::identify;
 use super::{ExchangeError, names::Shapes};
 use crate::config::{Arch, Value};
-use crate::nn::Stem;
+use crate::nn::{BACKBONE, Stem};
 use crate::train::atomic;
 use crate::train::checkpoint::{Checkpoint, Stored};
 
-/// Names of the backbone's tensors in a checkpoint begin with it.
-const BACKBONE: &str = "convnet.";
 /// Key of the metadata entry that says where the backbone comes from.
 const ENTRY: &str = "metacl_backbone";
 

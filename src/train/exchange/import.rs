@@ -11,7 +11,7 @@ use super::identify::identify;
 use super::names::{Layout, Shapes};
 use super::source::Source;
 use crate::config::{Arch, Value};
-use crate::nn::{Encoder, EncoderSpec, InitStyle, Stem};
+use crate::nn::{BACKBONE, Encoder, EncoderSpec, InitStyle, Stem};
 use crate::train::checkpoint::{self, Meta};
 use crate::train::setup::network;
 
@@ -47,12 +47,12 @@ pub fn import(from: &Path, out: &Path, prefix: Option<&str>) -> Result<Imported,
     let mut places: HashMap<String, String> = HashMap::new();
     for name in shapes.keys() {
         if let Some(own) = layout.own(name) {
-            places.insert(format!("convnet.{own}"), name.clone());
+            places.insert(format!("{BACKBONE}{own}"), name.clone());
         }
     }
     let backbone: Shapes = places
         .iter()
-        .filter_map(|(own, name)| Some((own.strip_prefix("convnet.")?.to_owned(), shapes.get(name)?.clone())))
+        .filter_map(|(own, name)| Some((own.strip_prefix(BACKBONE)?.to_owned(), shapes.get(name)?.clone())))
         .collect();
     let (arch, stem) = identify(from, &backbone)?;
     places.extend(beside(&layout, &shapes));
@@ -82,7 +82,7 @@ pub fn import(from: &Path, out: &Path, prefix: Option<&str>) -> Result<Imported,
 
 /// Projector and rotation head of the published code, which lie beside its backbone `convnet`: our names to the file's.
 fn beside(layout: &Layout, shapes: &Shapes) -> Vec<(String, String)> {
-    let Some(outer) = layout.prefix.strip_suffix("convnet.") else { return Vec::new() };
+    let Some(outer) = layout.prefix.strip_suffix(BACKBONE) else { return Vec::new() };
     let own = |name: &String| {
         let own = name.strip_prefix(outer)?;
         let known = ["projection.", "rot_head."].iter().any(|part| own.starts_with(part));
@@ -151,7 +151,7 @@ fn part(path: &Path, name: &str) -> Result<&'static str, ExchangeError> {
         // Files of torch before 0.4.1 have none.
         None if name.ends_with("num_batches_tracked") => Ok("num_batches_tracked"),
         None => {
-            Err(ExchangeError::tensor(path, name.trim_start_matches("convnet."), "missing: the backbone is incomplete"))
+            Err(ExchangeError::tensor(path, name.trim_start_matches(BACKBONE), "missing: the backbone is incomplete"))
         }
     }
 }

@@ -6,15 +6,13 @@ use std::path::Path;
 use tch::{Device, Kind, Tensor};
 
 use super::Data;
-use super::parts::{
-    arch, encoder_spec, episodes, head, loader_options, objective, optimizer, precision, projector, tricks,
-};
+use super::parts::{self, blank_encoder, loader_options, objective, optimizer, tricks};
 use super::subject::{saved_encoder, spec};
 use crate::augment::TaskPolicy;
 use crate::config::{Config, Opt, Problem, Value};
 use crate::device;
 use crate::episode::{EpisodeSpec, Planner, RowLayout};
-use crate::nn::{Encoder, EncoderSpec};
+use crate::nn::{BACKBONE, Encoder, EncoderSpec};
 use crate::train::step::Tricks;
 use crate::train::{Console, TrainError};
 
@@ -58,19 +56,12 @@ fn dataset(config: &Config, data: Option<&Data>) -> String {
 }
 
 fn pretraining(config: &Config, images: Option<u64>, lines: &mut Lines) -> Result<(), TrainError> {
-    let spec = encoder_spec(config, arch(config.arch));
-    spec.arch.check_image_size(config.image_size())?;
-    precision(config).check(device::best())?;
-    let (episodes, tricks) = (episodes(config, 0), tricks(config));
-    let layout = episodes.layout();
-    if !config.has_bootstrap_loss() {
-        head(config).check(layout)?;
-    }
+    let (spec, episodes) = parts::pretraining(config, device::best())?;
+    let (layout, tricks) = (episodes.layout(), tricks(config));
     if let Some(images) = images {
         Planner::new(episodes.clone(), images)?;
     }
-    let encoder = Encoder::blank_with(spec, projector(config, spec), Kind::Float, Device::Cpu);
-    let encoder = encoder.with_precision(precision(config));
+    let encoder = blank_encoder(config, spec, Device::Cpu);
     let objective = objective(config, &encoder, 0);
     let (mut trained, extra) = (encoder.weights().trained(), objective.trained());
 
@@ -137,14 +128,13 @@ fn terms(tricks: &Tricks) -> String {
         let falls = if rotation.decays_over.is_some() { ", falling to 0" } else { "" };
         terms.push(format!("{} x rot{falls}", rotation.weight));
     }
-    let head = if terms.is_empty() { 1.0 } else { tricks.ori_reg };
-    terms.insert(0, format!("{head} x head"));
+    terms.insert(0, format!("{} x head", tricks.head_weight()));
     terms.join(" + ")
 }
 
 fn batch(episodes: &EpisodeSpec, layout: RowLayout, config: &Config) -> String {
     let (size, RowLayout { classes, views }) = (episodes.view.size, layout);
-    let roles = if config.is_meta_head() && !config.has_bootstrap_loss() {
+    let roles = if config.is_meta_head() {
         format!(" ({} support, {} query)", config.n_supp, config.n_query)
     } else {
         String::new()
@@ -179,7 +169,7 @@ fn steps(config: &Config, images: Option<u64>, batch: u64) -> String {
 
 fn network(spec: EncoderSpec, trained: &[(String, Tensor)], extra: &[(String, Tensor)]) -> String {
     let backbone: i64 =
-        trained.iter().filter(|(name, _)| name.starts_with("convnet.")).map(|(_, t)| t.numel() as i64).sum();
+        trained.iter().filter(|(name, _)| name.starts_with(BACKBONE)).map(|(_, t)| t.numel() as i64).sum();
     let rest = scalars(trained) - backbone + scalars(extra);
     format!(
         "{}, {} features; {} M parameters in the backbone, {} M beside it",

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::augment::ViewSpec;
 use crate::config::{self, Config, Problem};
@@ -73,6 +73,27 @@ pub(super) fn encoder_spec(config: &Config, arch: Arch) -> EncoderSpec {
     EncoderSpec { arch, stem: if config.has_small_stem() { Stem::Cifar } else { Stem::ImageNet } }
 }
 
+/// The encoder and the episodes (of seed 0) of a pre-training run. What does not fit is refused here, before anything is made; the seed
+/// changes nothing about that.
+///
+/// # Errors
+/// Where image size, precision, views, shots or tasks do not fit.
+pub(super) fn pretraining(config: &Config, device: Device) -> Result<(EncoderSpec, EpisodeSpec), TrainError> {
+    let spec = encoder_spec(config, arch(config.arch));
+    spec.arch.check_image_size(config.image_size())?;
+    precision(config).check(device)?;
+    let episodes = episodes(config, 0);
+    if !config.has_bootstrap_loss() {
+        head(config).check(episodes.layout())?;
+    }
+    Ok((spec, episodes))
+}
+
+/// The encoder of a pre-training run, its random tensors zero.
+pub(super) fn blank_encoder(config: &Config, spec: EncoderSpec, device: Device) -> Encoder {
+    Encoder::blank_with(spec, projector(config, spec), Kind::Float, device).with_precision(precision(config))
+}
+
 pub(super) fn init(config: &Config) -> InitStyle {
     match config.init {
         config::Init::Torch => InitStyle::Torch,
@@ -80,7 +101,7 @@ pub(super) fn init(config: &Config) -> InitStyle {
     }
 }
 
-pub(super) fn head(config: &Config) -> Head {
+fn head(config: &Config) -> Head {
     let temperature = config.temperature();
     let shots = Shots { n_supp: config.n_supp as usize, n_query: config.n_query as usize };
     match config.head {
@@ -104,7 +125,7 @@ pub(super) fn objective(config: &Config, encoder: &Encoder, seed: u64) -> Object
 }
 
 /// The encoder's projector: the published one, or of the paper whose loss is used.
-pub(super) fn projector(config: &Config, spec: EncoderSpec) -> ProjectorSpec {
+fn projector(config: &Config, spec: EncoderSpec) -> ProjectorSpec {
     if !config.has_bootstrap_loss() {
         return ProjectorSpec::published(spec.arch.features());
     }
@@ -122,7 +143,7 @@ pub(super) fn tricks(config: &Config) -> Tricks {
     Tricks { mixing, rotation: (config.rottlr > 0.0).then_some(rotation), ori_reg: config.ori_reg }
 }
 
-pub(super) fn precision(config: &Config) -> Precision {
+fn precision(config: &Config) -> Precision {
     match config.precision {
         config::Precision::F32 => Precision::F32,
         config::Precision::Bf16 => Precision::Bf16,

@@ -3,18 +3,14 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use tch::Kind;
-
 use super::parts::{
-    arch, embed_spec, encoder_spec, episodes, head, init, loader_options, objective, optimizer, precision, projector,
-    tricks,
+    blank_encoder, embed_spec, episodes, init, loader_options, objective, optimizer, pretraining, tricks,
 };
 use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
 use crate::augment::ViewSpec;
 use crate::config::{Config, Loaded};
 use crate::device;
 use crate::episode::Planner;
-use crate::nn::Encoder;
 use crate::shard::ShardSet;
 use crate::train::judge::judge;
 use crate::train::pretrain::Pretraining;
@@ -36,14 +32,7 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
     }
     let ckpt = named_checkpoint(config)?;
     let device = device::best();
-    let spec = encoder_spec(config, arch(config.arch));
-    spec.arch.check_image_size(config.image_size())?;
-    precision(config).check(device)?;
-    // What does not fit is refused before a folder is made; the seed changes nothing about that.
-    let unseeded = episodes(config, 0);
-    if !config.has_bootstrap_loss() {
-        head(config).check(unseeded.layout())?;
-    }
+    let (spec, unseeded) = pretraining(config, device)?;
     Planner::new(unseeded, data.train.len())?;
 
     let mut records = Records::open(loaded, logs, data.train.identity(), console)?;
@@ -51,9 +40,9 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
     let episodes = episodes(config, seed);
     let planner = Planner::new(episodes.clone(), data.train.len())?;
     let fresh = || {
-        let encoder = Encoder::blank_with(spec, projector(config, spec), Kind::Float, device);
+        let encoder = blank_encoder(config, spec, device);
         encoder.weights().initialise(seed, init(config));
-        encoder.with_precision(precision(config))
+        encoder
     };
     let encoder = fresh();
     let task = Pretraining {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tch::Device;
 
 use super::parts::loader_options;
-use crate::config::{Config, Problem};
+use crate::config::Config;
 use crate::episode::{EpisodeSpec, Planner};
 use crate::loader::{LoaderOptions, load_views};
 use crate::shard::ShardSet;
@@ -49,8 +49,7 @@ pub(super) fn views(config: &Config, planner: &Planner, data: &Arc<ShardSet>) ->
     let per_image = spec.views.len() * spec.task.classes_per_image() as usize;
     let batch = spec.batch.min(CLASSES).min((VIEWS / per_image).max(1) as u32);
     let few = Planner::new(EpisodeSpec { batch, rank: (0, 1), ..spec.clone() }, data.len())?;
-    let trains = !matches!(config.problem, Problem::Eval | Problem::SemiSupervisedEval);
-    let n_supp = (trains && config.is_meta_head()).then_some(config.n_supp as usize);
+    let n_supp = (config.pretrains() && config.is_meta_head()).then_some(config.n_supp as usize);
     let mut sheet = Sheet::new(spec.view.size);
     let options = LoaderOptions { slots: 1, ..loader_options(config) };
     for batch in load_views(data.clone(), few, options, 0..1)? {
