@@ -9,13 +9,14 @@
 //! Step `k` lives in slot `k % slots`: workers write rows where the consumer reads them; nothing is collated or reordered.
 //! Errors and panics of a worker reach the consumer as the error of that step. Dropping the [`Loader`] stops and joins all threads.
 //!
-//! - `ring`: slots, channels, threads, over any [`Produce`]. `slot`: the rows' memory. `views`: the real producer:
-//!   record, decode, render. [`stats`]: who was busy and who waited.
+//! - `ring`: slots, channels, threads, over any [`Fill`]. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
+//! - `views`: the producer of views: record, decode, render. [`stats`]: who was busy and who waited.
 //!
 //! Not here: what is drawn (`episode`), tensors (`device`).
 
 mod executor;
 mod ring;
+mod rows;
 mod slot;
 pub mod stats;
 mod views;
@@ -25,7 +26,9 @@ use crate::decode::DecodeError;
 use crate::episode::EpisodeError;
 use crate::shard::ShardError;
 
-pub use ring::{Batch, Loader, Produce, RingSize};
+pub use ring::{Batch, Fill, Loader};
+pub use rows::{Produce, RingSize};
+pub use slot::RowBuffer;
 pub use stats::{Laps, LoaderStats, Stage};
 pub use views::{Delivery, Executor, LoaderOptions, load_views};
 

@@ -3,10 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::LoadError;
 use super::executor::AnyRenderer;
-use super::ring::{Loader, RingSize};
+use super::ring::Loader;
+use super::rows::{Produce, RingSize};
 use super::stats::{Laps, Stage};
-use super::{LoadError, ring};
 use crate::augment::cpu::to_unit_f32;
 use crate::augment::want::shared_region;
 use crate::decode::{self, Decoder, Limits, Region, Want};
@@ -108,7 +109,7 @@ struct Scratch {
     view: Vec<u8>,
 }
 
-impl ring::Produce for Views {
+impl Produce for Views {
     type Scratch = Scratch;
 
     fn scratch(&self) -> Self::Scratch {
