@@ -96,7 +96,9 @@ pub fn compile(sources: &Sources, options: &[&str], architecture: Architecture) 
 
 fn all_options(options: &[&str], architecture: Architecture) -> Vec<String> {
     let ours = OPTIONS.iter().map(|option| (*option).to_owned());
-    ours.chain([format!("--gpu-architecture={architecture}")]).chain(options.iter().map(|&option| option.to_owned())).collect()
+    ours.chain([format!("--gpu-architecture={architecture}")])
+        .chain(options.iter().map(|&option| option.to_owned()))
+        .collect()
 }
 
 #[cfg(test)]

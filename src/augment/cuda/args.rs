@@ -4,7 +4,7 @@ use crate::augment::ViewPlan;
 
 /// A view: its plan, where its pixels are, where its tables lie. `View` of `plan.cuh`, 112 bytes.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::NoUninit)]
 pub struct ViewArgs {
     /// The drawn view.
     pub plan: ViewPlan,
@@ -38,7 +38,7 @@ pub struct ViewArgs {
 
 /// What all views of a launch share. `Delivery` of `plan.cuh`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::NoUninit)]
 pub struct Delivery {
     /// Side of a view, in pixels.
     pub size: u32,

@@ -81,7 +81,9 @@ impl Program {
     fn log(&self) -> Result<String, GpuError> {
         let mut size = 0;
         // SAFETY: the program is alive; a place for one size.
-        unsafe { sys::nvrtcGetProgramLogSize(self.0, &mut size) }.result().map_err(refused("nvrtcGetProgramLogSize"))?;
+        unsafe { sys::nvrtcGetProgramLogSize(self.0, &mut size) }
+            .result()
+            .map_err(refused("nvrtcGetProgramLogSize"))?;
         let mut log = vec![0_u8; size];
         // SAFETY: as above; room for as many bytes as the call before told.
         unsafe { sys::nvrtcGetProgramLog(self.0, log.as_mut_ptr().cast()) }
