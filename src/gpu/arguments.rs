@@ -75,7 +75,10 @@ impl Arguments {
     /// The addresses among the arguments.
     pub fn addresses(&self) -> impl Iterator<Item = u64> {
         // An address fills the lower half of its word, on the little-endian machines that CUDA runs on.
-        self.places.iter().filter(|place| place.pointer).map(|place| bytemuck::cast::<u128, [u64; 2]>(self.words[place.word])[0])
+        self.places
+            .iter()
+            .filter(|place| place.pointer)
+            .map(|place| bytemuck::cast::<u128, [u64; 2]>(self.words[place.word])[0])
     }
 }
 

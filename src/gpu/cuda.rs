@@ -319,10 +319,8 @@ impl Driver for Cuda {
         let (grid, block) = ((launch.grid, 1, 1), (launch.block, 1, 1));
         // SAFETY: function and stream live and the arguments are the kernel's: the caller's promise. Their values lie in
         // `arguments`, which outlives the call, and are copied by it.
-        unsafe {
-            result::launch_kernel(function.handle(), grid, block, launch.shared, stream.handle(), &mut values)
-        }
-        .map_err(refused("cuLaunchKernel"))
+        unsafe { result::launch_kernel(function.handle(), grid, block, launch.shared, stream.handle(), &mut values) }
+            .map_err(refused("cuLaunchKernel"))
     }
 }
 

@@ -14,7 +14,9 @@ pub enum GpuError {
     #[error("the NVIDIA driver shows no GPU; see nvidia-smi and CUDA_VISIBLE_DEVICES, or run on the CPU")]
     NoDevice,
     /// There are fewer GPUs than that.
-    #[error("there is no GPU {ordinal}: this machine shows {count}, numbered from 0 in the order of CUDA_VISIBLE_DEVICES")]
+    #[error(
+        "there is no GPU {ordinal}: this machine shows {count}, numbered from 0 in the order of CUDA_VISIBLE_DEVICES"
+    )]
     NoSuchDevice {
         /// The number asked for.
         ordinal: u32,
@@ -54,13 +56,17 @@ pub enum GpuError {
         total: usize,
     },
     /// The system gives no more page-locked memory.
-    #[error("the system gives no {asked} bytes of page-locked memory; make the batch smaller, or see `ulimit -l` and free memory")]
+    #[error(
+        "the system gives no {asked} bytes of page-locked memory; make the batch smaller, or see `ulimit -l` and free memory"
+    )]
     OutOfPinnedMemory {
         /// Bytes asked for.
         asked: usize,
     },
     /// The driver does not take a compiled module.
-    #[error("the NVIDIA driver does not load the compiled kernels ({code}); remove the folder of cached kernels, or update the driver")]
+    #[error(
+        "the NVIDIA driver does not load the compiled kernels ({code}); remove the folder of cached kernels, or update the driver"
+    )]
     ModuleLoad {
         /// The driver's answer, by its name for it.
         code: String,
@@ -98,7 +104,9 @@ pub enum GpuError {
         what: &'static str,
     },
     /// NVRTC, which compiles the kernels, could not be opened.
-    #[error("NVRTC (libnvrtc.so.13), which compiles the kernels, is not found: run `make setup`, or pip install nvidia-cuda-nvrtc==13.0.88")]
+    #[error(
+        "NVRTC (libnvrtc.so.13), which compiles the kernels, is not found: run `make setup`, or pip install nvidia-cuda-nvrtc==13.0.88"
+    )]
     NoNvrtc,
     /// NVRTC refused a call other than the compilation itself.
     #[error("NVRTC answers {call} with {code}")]

@@ -103,7 +103,8 @@ impl Memory {
 
     /// Ends an allocation's life; what is queued on it will find it dead.
     pub(super) fn free(&mut self, kind: Kind, address: usize) -> Result<(), Misuse> {
-        let block = self.blocks.get_mut(&address).filter(|block| block.kind == kind).ok_or(Misuse::OutsideAllocation)?;
+        let block =
+            self.blocks.get_mut(&address).filter(|block| block.kind == kind).ok_or(Misuse::OutsideAllocation)?;
         if !block.alive {
             return Err(Misuse::FreedMemory);
         }
@@ -168,8 +169,7 @@ impl Memory {
 
     /// First addresses of freed allocations that somebody has written to since; each is told once.
     pub(super) fn late_writes(&mut self) -> Vec<usize> {
-        let written: Vec<usize> =
-            self.dead.iter().copied().filter(|start| !self.blocks[start].is_poisoned()).collect();
+        let written: Vec<usize> = self.dead.iter().copied().filter(|start| !self.blocks[start].is_poisoned()).collect();
         for start in &written {
             self.blocks[start].poison();
         }

@@ -8,7 +8,12 @@ use crate::gpu::{GpuError, Misuse, RawStream};
 
 impl State {
     /// Queues work on a living stream, and runs what the mode runs at once.
-    pub(in crate::gpu::fake) fn push(&mut self, stream: RawStream, work: Work, held: Vec<usize>) -> Result<(), GpuError> {
+    pub(in crate::gpu::fake) fn push(
+        &mut self,
+        stream: RawStream,
+        work: Work,
+        held: Vec<usize>,
+    ) -> Result<(), GpuError> {
         held.iter().for_each(|&start| self.memory.hold(start));
         self.queues.push(stream.0, Queued { work, held });
         match self.mode {
@@ -98,7 +103,8 @@ impl State {
         }
         match work {
             &Work::Copy { to, from, bytes } => {
-                let (to, from) = (std::ptr::with_exposed_provenance_mut::<u8>(to), std::ptr::with_exposed_provenance(from));
+                let (to, from) =
+                    (std::ptr::with_exposed_provenance_mut::<u8>(to), std::ptr::with_exposed_provenance(from));
                 // SAFETY: ranges of the device are in living allocations, as was just checked; those of the host are alive by the
                 // promise of whoever queued the copy.
                 unsafe { std::ptr::copy(from, to, bytes) };
