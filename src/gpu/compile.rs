@@ -103,7 +103,17 @@ fn all_options(options: &[&str], architecture: Architecture) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
+
+    const SCALE: Sources = Sources {
+        main: (
+            "scale.cu",
+            "#include \"factor.cuh\"\nextern \"C\" __global__ void scale(float* rows) { rows[threadIdx.x] *= FACTOR; }",
+        ),
+        headers: &[("factor.cuh", "constexpr float FACTOR = 3;")],
+    };
 
     #[test]
     fn the_nearest_older_card_of_the_same_major_number_gives_the_code() {
@@ -122,5 +132,111 @@ mod tests {
         for (card, code) in expected {
             assert_eq!(nearest(card, &known), code, "{card:?}");
         }
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_build_without_cuda_says_so() {
+        assert!(matches!(compile(&SCALE, &[], Architecture(80)), Err(GpuError::NotBuilt)));
+        assert_eq!(Architecture::of((8, 0)), Err(GpuError::NotBuilt));
+    }
+
+    /// NVRTC needs no GPU. Where it is not installed, the error must say so; nothing else is left to see.
+    #[cfg(feature = "cuda")]
+    fn no_nvrtc() -> bool {
+        let missing = matches!(nvrtc::version(), Err(GpuError::NoNvrtc));
+        if missing {
+            let laid = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.libtorch/cuda/libnvrtc.so.13"));
+            assert!(!laid.exists(), "{} is not found through the binary's path", laid.display());
+            assert_eq!(compile(&SCALE, &[], Architecture(80)).unwrap_err(), GpuError::NoNvrtc);
+            eprintln!("skipped: NVRTC is not installed (make setup)");
+        }
+        missing
+    }
+
+    #[test]
+    #[cfg(feature = "cuda")]
+    fn sources_become_machine_code_without_a_gpu() {
+        if no_nvrtc() {
+            return;
+        }
+        let code = [80, 90].map(|number| compile(&SCALE, &[], Architecture(number)).unwrap().cubin);
+        for cubin in &code {
+            assert!(cubin.bytes().starts_with(b"\x7fELF") && find(cubin.bytes(), b".text.scale"), "{cubin:?}");
+        }
+        assert_ne!(code[0], code[1]);
+        let more = compile(&SCALE, &["-DUNUSED"], Architecture(80)).unwrap().cubin;
+        assert_eq!(code[0].bytes().len(), more.bytes().len());
+    }
+
+    #[test]
+    #[cfg(feature = "cuda")]
+    fn what_does_not_compile_is_shown_with_its_place() {
+        if no_nvrtc() {
+            return;
+        }
+        let broken = Sources { main: ("broken.cu", "\n__global__ void k() { missing(); }"), headers: &[] };
+        let Err(GpuError::Compile { name, architecture, log }) = compile(&broken, &[], Architecture(90)) else {
+            panic!("compiled")
+        };
+        assert_eq!((&*name, &*architecture), ("broken.cu", "sm_90"));
+        assert!(log.contains("broken.cu(2)") && log.contains("missing"), "{log}");
+
+        let unknown = compile(&SCALE, &["--no-such-option"], Architecture(90)).unwrap_err();
+        assert!(matches!(unknown, GpuError::Nvrtc { call: "nvrtcCompileProgram", .. }), "{unknown:?}");
+        let no_card = compile(&SCALE, &[], Architecture(11)).unwrap_err();
+        assert!(matches!(no_card, GpuError::Nvrtc { .. }), "{no_card:?}");
+        let cut = compile(&Sources { main: ("cut.cu", "a\0b"), headers: &[] }, &[], Architecture(90)).unwrap_err();
+        assert_eq!(cut, GpuError::ZeroByte { what: "cut.cu".to_owned() });
+    }
+
+    /// A fused multiply-add would round once where the CPU rounds twice.
+    #[test]
+    #[cfg(feature = "cuda")]
+    fn no_multiplication_is_fused_with_an_addition() {
+        if no_nvrtc() {
+            return;
+        }
+        let source = |body: &str| format!("extern \"C\" __global__ void k(float* x) {{ *x = {body}; }}");
+        let code = |body: &str| {
+            let text = source(body);
+            compile(&Sources { main: ("k.cu", &text), headers: &[] }, &[], Architecture(80)).unwrap().cubin
+        };
+        // Explicit roundings are never fused; the same code comes out.
+        assert_eq!(code("x[0] * x[1] + x[2]"), code("__fadd_rn(__fmul_rn(x[0], x[1]), x[2])"));
+        assert_ne!(code("x[0] * x[1] + x[2]"), code("__fmaf_rn(x[0], x[1], x[2])"));
+    }
+
+    #[test]
+    #[cfg(feature = "cuda")]
+    fn a_second_call_reads_what_the_first_has_made() {
+        if no_nvrtc() {
+            return;
+        }
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache { folder: Some(root.path().to_owned()) };
+        let call = |options: &[&str], number| cache.compile(&SCALE, options, Architecture(number)).unwrap();
+        let (made, origin) = call(&[], 80);
+        assert_eq!((&made, origin), (&compile(&SCALE, &[], Architecture(80)).unwrap().cubin, Origin::Compiled));
+        assert_eq!(call(&[], 80), (made, Origin::Cache));
+        assert_eq!(call(&[], 90).1, Origin::Compiled);
+        assert_eq!(call(&["-DX"], 80).1, Origin::Compiled);
+    }
+
+    #[test]
+    #[cfg(feature = "cuda")]
+    fn the_code_for_a_card_is_one_that_nvrtc_makes() {
+        if no_nvrtc() {
+            return;
+        }
+        for (card, number) in [((8, 0), 80), ((9, 0), 90)] {
+            assert_eq!(Architecture::of(card), Ok(Architecture(number)));
+        }
+        assert!(matches!(Architecture::of((3, 5)), Err(GpuError::Architecture { found: (3, 5), .. })));
+    }
+
+    #[cfg(feature = "cuda")]
+    fn find(bytes: &[u8], part: &[u8]) -> bool {
+        bytes.windows(part.len()).any(|window| window == part)
     }
 }

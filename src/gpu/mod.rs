@@ -82,6 +82,18 @@ mod tests {
         assert!(matches!(devices(), Err(GpuError::NotBuilt)));
     }
 
+    /// What cannot be opened is said, and nothing panics.
+    #[test]
+    fn a_gpu_that_is_not_there_is_an_error() {
+        let answer = Gpu::open(1_000_000);
+        let expected = match devices() {
+            Ok(found) if found.is_empty() => GpuError::NoDevice,
+            Ok(found) => GpuError::NoSuchDevice { ordinal: 1_000_000, count: found.len() as u32 },
+            Err(error) => error,
+        };
+        assert_eq!(answer.err(), Some(expected));
+    }
+
     /// With the kernel's device node there must be a described GPU; without it, no GPU and no panic.
     #[test]
     #[cfg(feature = "cuda")]

@@ -32,7 +32,7 @@ pub(super) fn architectures() -> Result<Vec<u32>, GpuError> {
 
 /// Compiles `sources` with exactly `options`.
 pub(super) fn compile(sources: &Sources, options: &[String], target: Architecture) -> Result<Compiled, GpuError> {
-    present()?;
+    open_builtins()?;
     let program = Program::new(sources)?;
     let options: Vec<CString> = options.iter().map(|option| text("an option", option)).collect::<Result<_, _>>()?;
     let pointers: Vec<*const c_char> = options.iter().map(|option| option.as_ptr()).collect();
@@ -115,6 +115,20 @@ fn present() -> Result<(), GpuError> {
     static PRESENT: OnceLock<bool> = OnceLock::new();
     // SAFETY: opening the vendor's library runs only its own initialisers; nothing is called in it yet.
     if *PRESENT.get_or_init(|| unsafe { sys::is_culib_present() }) { Ok(()) } else { Err(GpuError::NoNvrtc) }
+}
+
+/// NVRTC opens a second library by its bare name when it first compiles. The loader does not look for that where it found NVRTC: the
+/// path in our binary counts only for what the binary opens itself. So the binary opens it first, and the loader then knows it by name.
+/// Where that fails, NVRTC says so itself.
+fn open_builtins() -> Result<(), GpuError> {
+    static OPENED: OnceLock<()> = OnceLock::new();
+    let (major, minor) = version()?;
+    let name = text("the name of a library", &format!("libnvrtc-builtins.so.{major}.{minor}"))?;
+    OPENED.get_or_init(|| {
+        // SAFETY: a name that ends in a zero byte; opening the vendor's library runs only its own initialisers. It is never closed.
+        unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
+    });
+    Ok(())
 }
 
 fn text(what: &str, content: &str) -> Result<CString, GpuError> {
