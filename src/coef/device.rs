@@ -241,7 +241,8 @@ impl Expansion {
             self.tables.push(steps);
         }
         let part = &window.parts[component];
-        let plane = Plane { samples: self.sample_bytes, columns: part.columns.len(), table: self.tables.len() as u32 - 1 };
+        let plane =
+            Plane { samples: self.sample_bytes, columns: part.columns.len(), table: self.tables.len() as u32 - 1 };
         self.sample_bytes += 64 * part.columns.len() as u64 * part.rows.len() as u64;
         plane
     }

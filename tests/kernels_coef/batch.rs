@@ -13,7 +13,7 @@ struct Line([u8; RECORDS_ALIGN]);
 
 /// Regions of records.
 #[derive(Default)]
-pub struct Batch {
+pub(crate) struct Batch {
     expansion: Expansion,
     records: Vec<u8>,
     pictures: Vec<(Rect, PixelPlace, bool)>,
@@ -22,7 +22,7 @@ pub struct Batch {
 
 impl Batch {
     /// Adds a picture.
-    pub fn push(&mut self, record: &[u8], size: Size, region: Rect, verify: bool) -> Result<(), CoefError> {
+    pub(crate) fn push(&mut self, record: &[u8], size: Size, region: Rect, verify: bool) -> Result<(), CoefError> {
         let stride = region.width.next_multiple_of(4);
         let pixels = PixelPlace { offset: self.pixel_bytes, stride, plane: stride.wrapping_mul(region.height) };
         let (image, copied_at) = (self.pictures.len() as u32, self.records.len() as u64);
@@ -35,12 +35,12 @@ impl Batch {
     }
 
     /// Overwrites the copied bytes.
-    pub fn scramble(&mut self, mut next: impl FnMut() -> u8) {
+    pub(crate) fn scramble(&mut self, mut next: impl FnMut() -> u8) {
         self.records.iter_mut().for_each(|byte| *byte = next());
     }
 
     /// R, G, B of each picture's pixels, and its status.
-    pub fn run(&self, threads: u32) -> Vec<(Vec<u8>, u32)> {
+    pub(crate) fn run(&self, threads: u32) -> Vec<(Vec<u8>, u32)> {
         let lines: Vec<Line> = self.records.chunks(RECORDS_ALIGN).map(line).collect();
         let mut samples = vec![0xa5a5_a5a5_a5a5_a5a5_u64; self.expansion.sample_bytes() as usize / 8];
         let mut words = vec![0xa5a5_a5a5_u32; self.pixel_bytes as usize / 4];
@@ -105,7 +105,7 @@ fn interleaved(bytes: &[u8], &(region, place, gray): &(Rect, PixelPlace, bool)) 
 }
 
 /// What the expander makes of it, R, G, B; without comparing checksums.
-pub fn expanded(record: &[u8], size: Size, region: Rect) -> Result<Vec<u8>, CoefError> {
+pub(crate) fn expanded(record: &[u8], size: Size, region: Rect) -> Result<Vec<u8>, CoefError> {
     let mut out = Planes::default();
     Expander::new(Path::Fastest).expand(record, size, region, false, &mut out)?;
     Ok(out.as_ref().interleaved())

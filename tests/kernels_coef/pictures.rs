@@ -6,10 +6,10 @@ use metacl::image::Size;
 use crate::image_support::Dice;
 
 /// Colour space and sampling of the first component.
-pub type Kind = (ColourSpace, (u8, u8));
+pub(crate) type Kind = (ColourSpace, (u8, u8));
 
 /// Every kind of record.
-pub const KINDS: [Kind; 7] = [
+pub(crate) const KINDS: [Kind; 7] = [
     (ColourSpace::Gray, (1, 1)),
     (ColourSpace::YCbCr, (1, 1)),
     (ColourSpace::YCbCr, (2, 1)),
@@ -20,7 +20,7 @@ pub const KINDS: [Kind; 7] = [
 ];
 
 /// A picture of random blocks. `most`: largest AC coefficient, 0 for DC alone; real photos have small ones, extreme ones more.
-pub fn picture(seed: u64, kind: Kind, size: Size, most: i64) -> Coefficients {
+pub(crate) fn picture(seed: u64, kind: Kind, size: Size, most: i64) -> Coefficients {
     let mut dice = Dice::new(seed);
     let samplings = [kind.1, (1, 1), (1, 1)];
     let step = if most > 1023 { 60000 } else { 12 };
@@ -61,7 +61,7 @@ fn block(dice: &mut Dice, most: i64) -> [i16; 64] {
 }
 
 /// All kinds, the sizes where edges and chunks meet, small to extreme coefficients.
-pub fn pictures() -> impl Iterator<Item = Coefficients> {
+pub(crate) fn pictures() -> impl Iterator<Item = Coefficients> {
     let sizes =
         [(1, 1), (2, 3), (3, 1), (5, 2), (6, 9), (8, 8), (15, 17), (16, 16), (33, 31), (70, 69), (259, 20), (600, 9)];
     let all = KINDS.into_iter().flat_map(move |kind| sizes.map(|size| (kind, size)));

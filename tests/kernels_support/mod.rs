@@ -16,6 +16,9 @@ use xxhash_rust::xxh3::Xxh3;
 /// Names the sanitizer of a program that was run again.
 const VARIABLE: &str = "METACL_SANITIZER";
 
+/// What ThreadSanitizer misunderstands.
+const SUPPRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernels_support/tsan.supp");
+
 /// What watches the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sanitizer {
@@ -74,7 +77,7 @@ pub fn again(test: &str, sanitizer: Sanitizer) -> Output {
         .env("LD_PRELOAD", preload)
         .env(VARIABLE, sanitizer.name())
         .env("ASAN_OPTIONS", "detect_leaks=0")
-        .env("TSAN_OPTIONS", "halt_on_error=1")
+        .env("TSAN_OPTIONS", format!("halt_on_error=1:suppressions={SUPPRESSIONS}"))
         .output()
         .expect("this program runs again")
 }
@@ -138,7 +141,18 @@ fn compiler() -> Command {
 fn built(sanitizer: Sanitizer) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = root.join("tests/kernels_host/exports.cpp");
-    let flags = ["-std=c++20", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-pthread", "-Wall", "-Wextra", "-Werror"];
+    let flags = [
+        "-std=c++20",
+        "-O2",
+        "-ffp-contract=off",
+        "-fPIC",
+        "-shared",
+        "-pthread",
+        "-Wall",
+        "-Wextra",
+        "-Wno-unknown-pragmas",
+        "-Werror",
+    ];
     let flags = [&flags, sanitizer.flags()].concat();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let target = folder.join(format!("kernels-{}-{:016x}.so", sanitizer.name(), digest(root, &source, &flags)));

@@ -90,12 +90,7 @@ impl Expander {
 }
 
 /// The record, its header checked, and what of it makes `region`.
-pub(super) fn opened(
-    record: &[u8],
-    size: Size,
-    region: Rect,
-    verify: bool,
-) -> Result<(Record<'_>, Window), CoefError> {
+pub(super) fn opened(record: &[u8], size: Size, region: Rect, verify: bool) -> Result<(Record<'_>, Window), CoefError> {
     let record = Record::open(record, verify)?;
     let header = record.header;
     if header.size != size {
