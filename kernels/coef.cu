@@ -92,10 +92,10 @@ __device__ inline void transform(i16* blocks, u32 count, u8* samples, u32 stride
   for (u32 item = threadIdx.x; item < 8 * count; item += blockDim.x) {
     i16* column = blocks + item % count * PITCH + item / count;
     i16 values[8];
-#pragma unroll
+UNROLL
     for (u32 y = 0; y < 8; ++y) values[y] = column[8 * y];
     inverse_dct<11>(values);
-#pragma unroll
+UNROLL
     for (u32 y = 0; y < 8; ++y) column[8 * y] = values[y];
   }
   __syncthreads();
@@ -103,11 +103,11 @@ __device__ inline void transform(i16* blocks, u32 count, u8* samples, u32 stride
     const u32 block = item % count, y = item / count;
     const i16* row = blocks + block * PITCH + 8 * y;
     i16 values[8];
-#pragma unroll
+UNROLL
     for (u32 x = 0; x < 8; ++x) values[x] = row[x];
     inverse_dct<18>(values);
     u32 words[2] = {0, 0};
-#pragma unroll
+UNROLL
     for (u32 x = 0; x < 8; ++x) words[x / 4] |= level(values[x] + 128) << (8 * (x % 4));
     *reinterpret_cast<uint2*>(samples + static_cast<u64>(y) * stride + 8 * block) = uint2{words[0], words[1]};
   }
@@ -117,7 +117,7 @@ __device__ inline void transform(i16* blocks, u32 count, u8* samples, u32 stride
 // `far`: the row of samples, and the one that is mixed in one to three (the same where it has all rows).
 __device__ inline void upsample_columns(const u8* near, const u8* far, i32 x, i32 last, u32 kind, u32 (&out)[4]) {
   if ((kind & FANCY) == 0) {
-#pragma unroll
+UNROLL
     for (i32 k = 0; k < 4; ++k) out[k] = near[min((x + k) / 2, last)];
     return;
   }
@@ -125,14 +125,14 @@ __device__ inline void upsample_columns(const u8* near, const u8* far, i32 x, i3
   // The four samples that the pixels are made of; beyond either end the last one counts again.
   const i32 base = (x + 1) / 2 - 1;
   u32 sums[4];
-#pragma unroll
+UNROLL
   for (i32 k = 0; k < 4; ++k) {
     const i32 column = min(max(base + k, 0), last);
     sums[k] = mixed ? 3u * near[column] + far[column] : near[column];
   }
   // Two samples a pixel, the nearer one three times: a pixel's left neighbour if its column is even, else its right one.
   const u32 shift = mixed ? 4 : 2, left = mixed ? 8 : 1, right = mixed ? 7 : 2;
-#pragma unroll
+UNROLL
   for (u32 k = 0; k < 4; ++k) {
     // From an even column on, samples 1 0, 1 2, 2 1, 2 3; from an odd one, 0 1, 1 0, 1 2, 2 1.
     const u32 even_start = k % 2 == 0 ? 3 * sums[k / 2 + 1] + sums[k / 2] + left : 3 * sums[k / 2 + 1] + sums[k / 2 + 2] + right;
@@ -151,7 +151,7 @@ __device__ inline void chroma_at(const PictureTask& picture, const u8* samples, 
   const u8* near_row = samples + static_cast<u64>(near) * picture.chroma_stride;
   const u8* far_row = samples + static_cast<u64>(far) * picture.chroma_stride;
   if ((picture.kind & HALF_COLUMNS) != 0) return upsample_columns(near_row, far_row, column, last, picture.kind, out);
-#pragma unroll
+UNROLL
   for (i32 k = 0; k < 4; ++k) out[k] = near_row[min(column + k, last)];
 }
 
@@ -163,7 +163,7 @@ __device__ __forceinline__ u32 packed(const u32 (&bytes)[4]) {
 __device__ inline void make_four(const PictureTask& picture, u32 x, u32 y, const u8* samples, u8* pixels) {
   const u8* row = samples + picture.samples[0] + static_cast<u64>(picture.at[1] + y) * picture.stride + picture.at[0];
   u32 first[4];
-#pragma unroll
+UNROLL
   for (u32 k = 0; k < 4; ++k) first[k] = row[min(x + k, picture.width - 1)];
   u8* out = pixels + picture.pixels.offset + static_cast<u64>(y) * picture.pixels.stride + x;
   if (picture.pixels.plane == 0) {
@@ -174,7 +174,7 @@ __device__ inline void make_four(const PictureTask& picture, u32 x, u32 y, const
   chroma_at(picture, samples + picture.samples[1], x, y, second);
   chroma_at(picture, samples + picture.samples[2], x, y, third);
   if ((picture.kind & RGB) == 0) {
-#pragma unroll
+UNROLL
     for (u32 k = 0; k < 4; ++k) {
       u32 pixel[3];
       convert(first[k], second[k], third[k], pixel);
@@ -191,7 +191,7 @@ __device__ inline void make_four(const PictureTask& picture, u32 x, u32 y, const
 // Grid: one block a chunk. `records` is aligned to 16 and readable to a multiple of 16, `samples` is aligned to 8, `status` zeroed before;
 // `tables`: 64 steps each, natural order.
 extern "C" __global__ void __launch_bounds__(32)
-    expand_chunks(const coef::ChunkTask* chunks, u32 count, const u8* records, const i16* tables, u8* samples, u32* status) {
+    expand_chunks(const coef::ChunkTask* chunks, u32 count, const u8* __restrict__ records, const i16* tables, u8* samples, u32* status) {
   using namespace coef;
   __shared__ uint4 vectors[STAGED];
   __shared__ i16 steps[64];
@@ -237,7 +237,8 @@ extern "C" __global__ void __launch_bounds__(32)
 
 // Grid: one block a band. `samples` as `expand_chunks` left them; `pixels` is aligned to 4.
 extern "C" __global__ void __launch_bounds__(128)
-    make_pixels(const coef::PictureTask* pictures, const coef::BandTask* bands, u32 count, const u8* samples, u8* pixels) {
+    make_pixels(const coef::PictureTask* pictures, const coef::BandTask* bands, u32 count, const u8* __restrict__ samples,
+                u8* __restrict__ pixels) {
   using namespace coef;
   if (blockIdx.x >= count) return;
   const BandTask band = bands[blockIdx.x];

@@ -112,7 +112,7 @@ __device__ __forceinline__ void inverse_dct(i16 (&v)[8]) {
       wide(v[5]) * 16819u - z2 + z4,
       wide(v[7]) * 2446u - z1 + z3,
   };
-#pragma unroll
+UNROLL
   for (u32 k = 0; k < 4; ++k) {
     v[k] = rounded<SHIFT>(even[k] + odd[k]);
     v[7 - k] = rounded<SHIFT>(even[k] - odd[k]);

@@ -34,9 +34,12 @@ impl Batch {
         Ok(())
     }
 
-    /// Overwrites the copied bytes.
-    pub(crate) fn scramble(&mut self, mut next: impl FnMut() -> u8) {
+    /// Overwrites all copied bytes, with `next`; of each chunk's head `dc_bits` and `control` with `head`.
+    pub(crate) fn overwrite(&mut self, head: [u8; 3], mut next: impl FnMut() -> u8) {
         self.records.iter_mut().for_each(|byte| *byte = next());
+        for chunk in self.expansion.chunks() {
+            self.records[chunk.bytes as usize + 2..][..3].copy_from_slice(&head);
+        }
     }
 
     /// R, G, B of each picture's pixels, and its status.

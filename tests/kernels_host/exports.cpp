@@ -30,7 +30,7 @@ constexpr Entry entries[] = {
 };
 }  // namespace
 
-// Runs a kernel; `arguments`: where each of its parameters is. One launch at a time. 0, or 1 where there is no such kernel.
+// Runs a kernel; `arguments`: where each of its parameters is. 0, or 1 where there is no such kernel.
 extern "C" int metacl_launch(const char* name, unsigned grid, unsigned block, unsigned shared, void* const* arguments) {
   for (const Entry& entry : entries) {
     if (std::strcmp(entry.name, name) != 0) continue;

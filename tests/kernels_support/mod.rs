@@ -8,7 +8,7 @@ use std::ffi::{CString, OsStr, c_char, c_int, c_uint, c_void};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use libloading::Library;
 use xxhash_rust::xxh3::Xxh3;
@@ -92,11 +92,7 @@ pub fn passes_under(test: &str, sanitizer: Sanitizer) {
 }
 
 /// The compiled kernels.
-pub struct Kernels {
-    library: Library,
-    /// Shared memory is one for all launches.
-    running: Mutex<()>,
-}
+pub struct Kernels(Library);
 
 type Launch = unsafe extern "C" fn(*const c_char, c_uint, c_uint, c_uint, *const *mut c_void) -> c_int;
 
@@ -107,7 +103,7 @@ impl Kernels {
             let path = built(Sanitizer::current());
             // SAFETY: our own library; it has nothing that runs when it is opened.
             let library = unsafe { Library::new(&path) }.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            Kernels { library, running: Mutex::new(()) }
+            Kernels(library)
         });
         &KERNELS
     }
@@ -117,11 +113,10 @@ impl Kernels {
     /// # Safety
     /// `arguments` point to values of the types of the kernel's parameters, whose pointers are good for what it does with them.
     pub unsafe fn launch(&self, name: &str, grid: u32, block: u32, shared: u32, arguments: &[*mut c_void]) {
-        let _one = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let c_name = CString::new(name).expect("a name");
         // SAFETY: the type is that of the function in exports.cpp; the caller vouches for the arguments.
         let code = unsafe {
-            let launch = self.library.get::<Launch>(b"metacl_launch\0").expect("exported");
+            let launch = self.0.get::<Launch>(b"metacl_launch\0").expect("exported");
             launch(c_name.as_ptr(), grid, block, shared, arguments.as_ptr())
         };
         assert_eq!(code, 0, "no kernel {name}");
