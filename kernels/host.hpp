@@ -43,7 +43,16 @@ inline thread_local Dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace host {
 inline unsigned char* shared = nullptr;
-inline std::barrier<>* barrier = nullptr;
+// Two barriers, met in turn: a thread that wakes late at one would else see who has come to the next, and ThreadSanitizer would take that
+// for an order of what they did between the two.
+inline std::barrier<>* barriers[2] = {nullptr, nullptr};
+inline thread_local unsigned turn = 0;
+
+inline void meet() {
+  if (barriers[turn] == nullptr) return;
+  barriers[turn]->arrive_and_wait();
+  turn ^= 1;
+}
 inline std::mutex one_launch;
 
 // Runs `kernel` on `grid` blocks of `block` threads with `bytes` of dynamic shared memory, filled with a pattern that is no zero.
@@ -59,7 +68,7 @@ void launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, unsign
       [&]<std::size_t... I>(std::index_sequence<I...>) {
         kernel(*static_cast<std::remove_cvref_t<Parameters>*>(arguments[I])...);
       }(std::index_sequence_for<Parameters...>{});
-      if (barrier != nullptr) barrier->arrive_and_wait();
+      meet();
     }
   };
   // Exactly as large as asked for, so that AddressSanitizer sees the first byte behind it; 16-aligned by malloc.
@@ -68,21 +77,19 @@ void launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, unsign
   if (block == 1) {
     run(0);
   } else {
-    std::barrier<> meeting(block);
-    barrier = &meeting;
+    std::barrier<> first(block), second(block);
+    barriers[0] = &first, barriers[1] = &second;
     std::vector<std::thread> threads;
     for (unsigned thread = 0; thread < block; ++thread) threads.emplace_back(run, thread);
     for (auto& thread : threads) thread.join();
-    barrier = nullptr;
+    barriers[0] = barriers[1] = nullptr;
   }
   std::free(shared);
   shared = nullptr;
 }
 }  // namespace host
 
-inline void __syncthreads() {
-  if (host::barrier != nullptr) host::barrier->arrive_and_wait();
-}
+inline void __syncthreads() { host::meet(); }
 
 inline unsigned atomicAdd(unsigned* to, unsigned value) { return __atomic_fetch_add(to, value, __ATOMIC_RELAXED); }
 inline unsigned atomicOr(unsigned* to, unsigned value) { return __atomic_fetch_or(to, value, __ATOMIC_RELAXED); }

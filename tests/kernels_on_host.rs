@@ -10,7 +10,7 @@ mod kernels_support;
 
 use image_support::{Dice, PICTURES, picture, planes};
 use kernels_support::views::{Arena, FAST, Machine, launch};
-use kernels_support::{Kernels, Watcher};
+use kernels_support::{Kernels, Sanitizer, passes_under};
 use metacl::augment::cpu::Renderer;
 use metacl::augment::cuda::{Output, ValueKind, ViewList};
 use metacl::augment::{ColourOp, CropBox, Filter, ViewKey, ViewPlan, ViewSpec, draw_view, recipe, reference};
@@ -210,18 +210,18 @@ fn rows_are_mixed_with_the_class_opposite() {
 /// What sanitizers watch. Alone it is a small test.
 #[test]
 fn watched() {
-    match Watcher::current() {
-        Some(Watcher::Thread) => batches(Some(8), 6, 70, &[32, 9]),
+    match Sanitizer::current() {
+        Sanitizer::Thread => batches(Some(8), 6, 70, &[32, 9]),
         _ => batches(Some(1), 12, 400, &[224, 33, 8]),
     }
 }
 
 #[test]
 fn no_kernel_leaves_its_memory() {
-    Watcher::Address.watch("watched");
+    passes_under("watched", Sanitizer::Address);
 }
 
 #[test]
 fn no_threads_of_a_block_race() {
-    Watcher::Thread.watch("watched");
+    passes_under("watched", Sanitizer::Thread);
 }

@@ -93,7 +93,7 @@ impl Fill for Sources {
         sources.clear();
         for region in regions(plan, image, stored.info.codec).iter() {
             let source = sources.add();
-            source.held = *region;
+            source.held = region;
             source.stride = stride_of(region.width);
             source.plane = source.stride * region.height;
             let put = if self.expands(stored.info.codec) {

@@ -21,8 +21,8 @@ impl Engine {
     pub fn open(ordinal: u32, cache: &Cache) -> Result<Self, EngineError> {
         let gpu = Gpu::open(ordinal)?;
         let architecture = Architecture::of(gpu.limits().compute_capability)?;
-        let compiled = cache.compile(&SOURCES, architecture)?;
-        Self::with(&gpu.load(&compiled.cubin)?, &gpu)
+        let (cubin, _) = cache.compile(&SOURCES, &[], architecture)?;
+        Self::with(&gpu.load(&cubin)?, &gpu)
     }
 
     /// Over a loaded module of the kernels.

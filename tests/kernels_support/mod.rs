@@ -1,138 +1,179 @@
-//! The kernels of `kernels/`, compiled for this CPU and opened as a library.
+//! The kernels on the CPU: compiled by the C++ compiler as a library, plain or watched by a sanitizer, and launched.
+//!
+//! A sanitizer must be in the process from its start. So a test that wants one runs its own program again ([`again`]), with the sanitizer
+//! preloaded and a variable that makes [`Kernels::get`] take the build for it.
 #![allow(dead_code, unreachable_pub, reason = "shared by test files, each of which uses its part")]
 
 pub mod views;
 
-use std::ffi::{CString, c_char, c_int, c_uint, c_void};
+use std::ffi::{CString, OsStr, c_char, c_int, c_uint, c_void};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::OnceLock;
-use std::{env, fs};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
 
 use libloading::Library;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::Xxh3;
 
-/// Set in a child process: which sanitizer watches.
-const WATCHER: &str = "METACL_KERNELS_WATCHER";
+/// Names the sanitizer of a program that was run again.
+const VARIABLE: &str = "METACL_SANITIZER";
 
-/// What watches the kernels while they run.
+/// What ThreadSanitizer misunderstands.
+const SUPPRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kernels_support/tsan.supp");
+
+/// What watches the kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Watcher {
-    /// AddressSanitizer and UndefinedBehaviorSanitizer: every access inside its allocation, to the byte.
+pub enum Sanitizer {
+    /// Nothing.
+    None,
+    /// Bounds of heap, stack and static memory, and undefined behaviour.
     Address,
-    /// ThreadSanitizer: no two threads of a block meet in memory without a barrier between them.
+    /// Races between the threads of a block.
     Thread,
 }
 
-impl Watcher {
+impl Sanitizer {
+    /// The one that this program runs under.
+    pub fn current() -> Self {
+        match std::env::var_os(VARIABLE).as_deref().and_then(OsStr::to_str) {
+            None => Self::None,
+            Some("address") => Self::Address,
+            Some("thread") => Self::Thread,
+            Some(other) => panic!("{VARIABLE} is {other}"),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
-            Watcher::Address => "address",
-            Watcher::Thread => "thread",
+            Self::None => "plain",
+            Self::Address => "address",
+            Self::Thread => "thread",
         }
     }
 
     fn flags(self) -> &'static [&'static str] {
         match self {
-            Watcher::Address => &["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
-            Watcher::Thread => &["-g", "-fsanitize=thread"],
+            Self::None => &[],
+            Self::Address => &["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+            Self::Thread => &["-g", "-fsanitize=thread"],
         }
     }
 
     fn library(self) -> &'static str {
         match self {
-            Watcher::Address => "libasan.so",
-            Watcher::Thread => "libtsan.so",
+            Self::None => panic!("no library"),
+            Self::Address => "libasan.so",
+            Self::Thread => "libtsan.so",
         }
     }
-
-    /// The one that this process runs under.
-    pub fn current() -> Option<Self> {
-        let name = env::var(WATCHER).ok()?;
-        [Watcher::Address, Watcher::Thread].into_iter().find(|watcher| watcher.name() == name)
-    }
-
-    /// Runs the test `test` of this test program in a child that is watched; the child must pass and must have run it.
-    pub fn watch(self, test: &str) {
-        let printed = Command::new(compiler()).arg(format!("-print-file-name={}", self.library())).output().unwrap();
-        let library = PathBuf::from(String::from_utf8(printed.stdout).unwrap().trim());
-        assert!(library.is_absolute(), "the C++ compiler has no {}; install its sanitizers", self.library());
-        let output = Command::new(env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture", "--test-threads=1"])
-            .env(WATCHER, self.name())
-            .env("LD_PRELOAD", library)
-            // What the test program itself leaves to the system at its end is no leak of a kernel's.
-            .env("ASAN_OPTIONS", "detect_leaks=0")
-            // Rust's own library is not instrumented: its copies, seen through interceptors, have no order for the watcher.
-            .env("TSAN_OPTIONS", "halt_on_error=1 ignore_interceptors_accesses=1")
-            .output()
-            .unwrap();
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success() && text.contains("1 passed"), "{self:?} on {test}: {}\n{text}", output.status);
-    }
 }
+
+/// Runs test `test` of this program again under `sanitizer`.
+pub fn again(test: &str, sanitizer: Sanitizer) -> Output {
+    let name = format!("-print-file-name={}", sanitizer.library());
+    let found = compiler().arg(name).output().expect("the C++ compiler runs");
+    let preload = String::from_utf8(found.stdout).expect("a path").trim().to_owned();
+    assert!(Path::new(&preload).is_absolute(), "the C++ compiler has no {preload}");
+    Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", test, "--test-threads=1", "--nocapture"])
+        .env("LD_PRELOAD", preload)
+        .env(VARIABLE, sanitizer.name())
+        .env("ASAN_OPTIONS", "detect_leaks=0")
+        .env("TSAN_OPTIONS", format!("halt_on_error=1:suppressions={SUPPRESSIONS}"))
+        .output()
+        .expect("this program runs again")
+}
+
+/// Runs test `test` again under `sanitizer`, which must find nothing.
+pub fn passes_under(test: &str, sanitizer: Sanitizer) {
+    let output = again(test, sanitizer);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, error) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{test} under {sanitizer:?}: {}\n{out}\n{error}", output.status);
+    assert!(out.contains("1 passed"), "{test} did not run:\n{out}");
+}
+
+/// The compiled kernels.
+pub struct Kernels(Library);
 
 type Launch = unsafe extern "C" fn(*const c_char, c_uint, c_uint, c_uint, *const *mut c_void) -> c_int;
 
-/// Runs kernels on the CPU.
-pub struct Kernels {
-    library: Library,
-}
-
 impl Kernels {
-    /// The kernels, compiled once for all test programs.
+    /// Those for the sanitizer that this program runs under; compiled the first time.
     pub fn get() -> &'static Self {
-        static KERNELS: OnceLock<Kernels> = OnceLock::new();
-        KERNELS.get_or_init(|| {
-            // SAFETY: the library is ours, its initialisers are those of the C++ runtime.
-            Self { library: unsafe { Library::new(compiled(Watcher::current())) }.unwrap() }
-        })
+        static KERNELS: LazyLock<Kernels> = LazyLock::new(|| {
+            let path = built(Sanitizer::current());
+            // SAFETY: our own library; it has nothing that runs when it is opened.
+            let library = unsafe { Library::new(&path) }.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            Kernels(library)
+        });
+        &KERNELS
     }
 
-    /// Runs kernel `name` to its end. `block` threads; each argument is a pointer to its value.
+    /// Runs `grid` blocks of `block` threads, with `shared` bytes of dynamic shared memory.
     ///
     /// # Safety
-    /// The arguments are what the kernel declares, and what they point to is as large as it says.
+    /// `arguments` point to values of the types of the kernel's parameters, whose pointers are good for what it does with them.
     pub unsafe fn launch(&self, name: &str, grid: u32, block: u32, shared: u32, arguments: &[*mut c_void]) {
-        // SAFETY: exported with this type by `exports.cpp`.
-        let launch = unsafe { self.library.get::<Launch>(b"metacl_launch\0") }.unwrap();
-        let text = CString::new(name).unwrap();
-        // SAFETY: by the caller's promise.
-        let answer = unsafe { launch(text.as_ptr(), grid, block, shared, arguments.as_ptr()) };
-        assert_eq!(answer, 0, "no kernel {name}");
+        let c_name = CString::new(name).expect("a name");
+        // SAFETY: the type is that of the function in exports.cpp; the caller vouches for the arguments.
+        let code = unsafe {
+            let launch = self.0.get::<Launch>(b"metacl_launch\0").expect("exported");
+            launch(c_name.as_ptr(), grid, block, shared, arguments.as_ptr())
+        };
+        assert_eq!(code, 0, "no kernel {name}");
     }
 }
 
-fn compiler() -> String {
-    env::var("CXX").unwrap_or_else(|_| "c++".to_owned())
+/// A pointer to `value` as an argument of a kernel.
+pub fn argument<T>(value: &T) -> *mut c_void {
+    std::ptr::from_ref(value).cast_mut().cast()
 }
 
-/// The library's file; compiled where no test program has done so for these sources.
-fn compiled(watcher: Option<Watcher>) -> PathBuf {
+fn compiler() -> Command {
+    Command::new(std::env::var_os("CXX").unwrap_or_else(|| "c++".into()))
+}
+
+/// The library for `sanitizer`; several programs may ask at once, and none sees half a file.
+fn built(sanitizer: Sanitizer) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let exports = root.join("tests/kernels_host/exports.cpp");
-    let mut text = fs::read(&exports).unwrap();
-    let mut sources: Vec<_> = fs::read_dir(root.join("kernels")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    sources.sort();
-    sources.iter().for_each(|source| text.extend(fs::read(source).unwrap()));
-
-    let name = watcher.map_or("plain", Watcher::name);
+    let source = root.join("tests/kernels_host/exports.cpp");
+    let flags = [
+        "-std=c++20",
+        "-O2",
+        "-ffp-contract=off",
+        "-fPIC",
+        "-shared",
+        "-pthread",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+    ];
+    let flags = [&flags, sanitizer.flags()].concat();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let library = folder.join(format!("kernels-{name}-{:016x}.so", xxh3_64(&text)));
-    if library.exists() {
-        return library;
+    let target = folder.join(format!("kernels-{}-{:016x}.so", sanitizer.name(), digest(root, &source, &flags)));
+    if target.exists() {
+        return target;
     }
-    // Several programs may compile at once: each to a name of its own, then renamed.
-    let own = library.with_extension(format!("{}.so", std::process::id()));
-    let flags = "-std=c++20 -O2 -ffp-contract=off -fPIC -shared -pthread -Wall -Wextra -Werror";
-    let output = Command::new(compiler())
-        .args(flags.split(' '))
-        .args(watcher.map_or(&[][..], Watcher::flags))
-        .arg("-o")
-        .args([&own, &exports])
-        .output()
-        .unwrap_or_else(|error| panic!("{}: {error}; install a C++ compiler (Debian: g++)", compiler()));
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    fs::rename(own, &library).unwrap();
-    library
+    let unfinished = target.with_extension(format!("{}.tmp", std::process::id()));
+    let output = compiler().args(&flags).arg("-o").arg(&unfinished).arg(&source).env_remove("LD_PRELOAD").output();
+    let output = output.unwrap_or_else(|error| panic!("the C++ compiler (c++, or CXX) does not run: {error}"));
+    assert!(output.status.success(), "{}:\n{}", source.display(), String::from_utf8_lossy(&output.stderr));
+    fs::rename(&unfinished, &target).expect("in one folder");
+    target
+}
+
+/// Of all that is compiled, and how.
+fn digest(root: &Path, source: &Path, flags: &[&str]) -> u64 {
+    let entries = fs::read_dir(root.join("kernels")).expect("the kernels are there");
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("readable").path()).collect();
+    files.push(source.to_owned());
+    files.sort();
+    let mut hash = Xxh3::new();
+    hash.update(flags.join(" ").as_bytes());
+    for file in files {
+        hash.update(file.as_os_str().as_encoded_bytes());
+        hash.update(&fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())));
+    }
+    hash.digest()
 }
