@@ -31,7 +31,7 @@ use crate::episode::EpisodeError;
 use crate::gpu::GpuError;
 use crate::shard::ShardError;
 
-pub use parcel::{ImageSources, PIECE_ALIGN, Parcel, RegionSource};
+pub use parcel::{ImageSources, PIECE_ALIGN, Parcel, RegionSource, roomy};
 pub use ring::{Batch, Fill, Loader};
 pub use rows::{Produce, RingSize};
 pub use slot::RowBuffer;

@@ -13,6 +13,11 @@ use crate::image::Rect;
 /// Pieces begin at multiples of this: what kernels read in one go.
 pub const PIECE_ALIGN: usize = 16;
 
+/// What is allocated where `bytes` are needed: a quarter more, in whole 64 KiB, so that batches of varying size soon stop to grow it.
+pub fn roomy(bytes: usize) -> usize {
+    (bytes + bytes / 4).next_multiple_of(64 << 10)
+}
+
 /// Sources of a batch; see the module.
 pub struct Parcel {
     gpu: Gpu,
@@ -96,8 +101,7 @@ impl Parcel {
         let needed = bytes + pieces * PIECE_ALIGN;
         let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
         if memory.len() < needed {
-            // A quarter more, so that batches of photos, which differ little in size, soon stop to grow it.
-            *memory = self.gpu.pinned(needed + needed / 4)?;
+            *memory = self.gpu.pinned(roomy(needed))?;
         }
         self.used.store(0, Ordering::Relaxed);
         Ok(())

@@ -4,6 +4,7 @@ use super::StageError;
 use super::lists::Lists;
 use crate::augment::cuda::ViewList;
 use crate::gpu::{DeviceBuffer, Event, Gpu, GpuError, PinnedBuffer, Stream};
+use crate::loader::roomy;
 
 /// See the module.
 pub(super) struct Half {
@@ -51,7 +52,7 @@ impl Half {
         grow(&mut self.workspace, list.workspace_bytes() as usize)?;
         grow(&mut self.status, 4 * status_words)?;
         if self.status_back.len() < 4 * status_words {
-            self.status_back = self.batch.gpu().pinned(4 * status_words)?;
+            self.status_back = self.batch.gpu().pinned(roomy(4 * status_words))?;
         }
         self.status_words = 0;
         let needed = list.batch_bytes() as usize;
@@ -76,13 +77,12 @@ impl Half {
     }
 }
 
-/// A quarter more than asked for, so that batches of varying size soon stop to grow it.
 fn grow(buffer: &mut DeviceBuffer, bytes: usize) -> Result<(), GpuError> {
     if buffer.len() < bytes {
         let gpu = buffer.gpu().clone();
-        // The old one first: both together may be more than there is.
+        // The old one goes first: both together may be more than there is.
         *buffer = gpu.allocate(0)?;
-        *buffer = gpu.allocate(bytes + bytes / 4)?;
+        *buffer = gpu.allocate(roomy(bytes))?;
     }
     Ok(())
 }

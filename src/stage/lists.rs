@@ -5,6 +5,7 @@ use bytemuck::NoUninit;
 use crate::augment::cuda::ViewList;
 use crate::coef::device::Expansion;
 use crate::gpu::{DeviceBuffer, Gpu, GpuError, PinnedBuffer, Stream};
+use crate::loader::roomy;
 
 /// Every list begins at a multiple of this.
 const ALIGN: usize = 16;
@@ -50,8 +51,8 @@ impl Lists {
         let needed: usize = parts.iter().map(|part| part.len().next_multiple_of(ALIGN)).sum();
         if self.host.len() < needed {
             let gpu = self.device.gpu().clone();
-            self.host = gpu.pinned(needed + needed / 4)?;
-            self.device = gpu.allocate(needed + needed / 4)?;
+            self.host = gpu.pinned(roomy(needed))?;
+            self.device = gpu.allocate(roomy(needed))?;
         }
         let mut at = 0;
         let [views, weights, chunks, pictures, bands, steps] = parts.map(|part| {

@@ -30,7 +30,7 @@ use crate::augment::{PlanError, ViewSpec};
 use crate::coef::device::{CONTRADICTION, Expansion};
 use crate::episode::EpisodePlan;
 use crate::gpu::{DeviceBuffer, Gpu, GpuError, Stream};
-use crate::loader::{Batch, ImageSources, Parcel};
+use crate::loader::{Batch, ImageSources, Parcel, roomy};
 use half::Half;
 
 /// Why a batch could not be rendered.
@@ -160,7 +160,7 @@ impl Stage {
     }
 
     fn queue(&mut self, pixels: Pixels<'_>, mix: Option<MixArgs>, consumer: &Stream) -> Result<Rendered, StageError> {
-        let (now, before) = ((self.calls % 2) as usize, (self.calls + 1) as usize % 2);
+        let now = (self.calls % 2) as usize;
         self.calls += 1;
         self.finish(now)?;
         // What the consumer has queued so far: all uses of earlier batches.
@@ -177,11 +177,10 @@ impl Stage {
         if samples.len() < sample_bytes {
             // The batch before may still use it.
             work.synchronize()?;
-            *samples = work.gpu().allocate(sample_bytes + sample_bytes / 4)?;
+            *samples = work.gpu().allocate(roomy(sample_bytes))?;
         }
         let [first, second] = halves;
         let (half, previous) = if now == 0 { (first, &*second) } else { (second, &*first) };
-        let _ = before;
         half.reserve(list, expanded_at + pixel_bytes, status_words)?;
         let lists = half.lists.write(list, expansion)?;
 
