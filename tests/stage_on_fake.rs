@@ -27,9 +27,13 @@ const STEPS: Range<u64> = 0..9;
 const LEVELS: Output = Output { kind: ValueKind::U8, channels_last: false };
 
 fn planner(set: &ShardSet, size: u32) -> Planner {
+    planner_of(set, size, 6)
+}
+
+fn planner_of(set: &ShardSet, size: u32, batch: u32) -> Planner {
     let spec = EpisodeSpec {
         seed: 4,
-        batch: 6,
+        batch,
         order: Order::Shuffled { seed: 4 },
         views: vec![recipe::ssl_imagenet(0.08, 1.0); 2],
         task: TaskPolicy::Replace { probability: 0.5 },
@@ -168,15 +172,15 @@ fn in_steady_state_nothing_blocks() {
     let folder = tempfile::tempdir().unwrap();
     let set = mixed(folder.path());
     let device = Device::new(Mode::Eager);
-    let steps = 0..60;
+    let steps = 0..30;
     let mut loader =
-        load_sources(set.clone(), planner(&set, 32), options(), Expansions::Device, device.engine.gpu(), steps)
+        load_sources(set.clone(), planner_of(&set, 32, 30), options(), Expansions::Device, device.engine.gpu(), steps)
             .unwrap();
     let consumer = device.consumer();
-    let mut stage = Stage::new(&device.engine, ViewSpec::bicubic(32), LEVELS, 12).unwrap();
-    for step in 0..60 {
+    let mut stage = Stage::new(&device.engine, ViewSpec::bicubic(32), LEVELS, 60).unwrap();
+    for step in 0..30 {
         stage.keep_at_most(options().slots - 1).unwrap();
-        if step == 30 {
+        if step == 15 {
             device.fake.forget_calls();
         }
         stage.render(loader.next().unwrap().unwrap(), None, &consumer).unwrap();
