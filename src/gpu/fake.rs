@@ -13,8 +13,8 @@
 //! Not noticed: what a kernel does to memory that only its tables point to (a sanitizer sees that), and the host's writes to a
 //! pinned buffer under way (the bytes are then wrong under some seed).
 //!
-//! Below: `memory`, allocations; `queue`, operations and who is next; `state`, both with handles behind one lock; `calls`, what was
-//! asked of the device.
+//! Below: `memory`, allocations; `queue`, operations and who could be next; `chance`, who is; `state`, all of it with handles behind one
+//! lock; `calls`, what was asked of the device.
 
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +25,7 @@ use super::{
 };
 
 mod calls;
+mod chance;
 mod memory;
 mod queue;
 mod state;
@@ -47,7 +48,7 @@ pub enum Mode {
     /// As late as possible: only what a blocking call waits for runs, and what that depends on. A query of a pending event says no and
     /// runs one operation, so that a loop of queries ends.
     Lazy,
-    /// Anything that could happen, by the seed: after every call some operations run, in any order that events allow.
+    /// Anything that could happen, by the seed: after every call some operations run or none, in any order that events allow.
     Random(u64),
     /// At once.
     Eager,
