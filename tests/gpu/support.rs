@@ -34,9 +34,13 @@ pub(crate) fn twice(gpu: &Gpu) -> Kernel {
     unsafe { gpu.load_bytes(b"no code") }.unwrap().kernel("twice").unwrap()
 }
 
+/// Set where there must be a GPU.
+pub(crate) const EXPECT: &str = "METACL_TEST_EXPECTS_A_GPU";
+
 /// The first real GPU with the kernel `twice`, where there is one.
 pub(crate) fn real() -> Option<(Gpu, Kernel)> {
     if !devices().is_ok_and(|devices| !devices.is_empty()) {
+        assert!(std::env::var_os(EXPECT).is_none(), "no GPU: {:?}", devices());
         eprintln!("no GPU: only the fake device is tested");
         return None;
     }

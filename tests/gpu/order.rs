@@ -1,13 +1,10 @@
 //! Order among streams: a pipeline with two buffers of each kind is right under every order that its events allow, and wrong under some
 //! order where any of its waits is missing. On a machine with a GPU, that runs the pipeline too.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use gpu_support::{fake, real, twice};
 use metacl::gpu::fake::{Mode, Operation};
 use metacl::gpu::{Arguments, DeviceBuffer, Event, Gpu, Kernel, Launch, PinnedBuffer, RawStream, Stream};
 
-mod gpu_support;
+use crate::support::{fake, real, twice};
 
 const BYTES: usize = 64;
 const STEPS: usize = 8;
