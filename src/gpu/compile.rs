@@ -1,7 +1,7 @@
 //! CUDA C++ to machine code for the card at hand, by NVRTC, and kept on disk.
 //!
 //! Lives here: what is compiled and how ([`Sources`], [`Architecture`], the options that all kernels share). Below: `nvrtc`, the calls;
-//! `cache`, the files. Not here: sources (`kernels/`), loading (`kernel`).
+//! `cache`, the files; `resources`, registers and spills. Not here: sources (`kernels/`), loading (`kernel`).
 
 mod cache;
 #[cfg(feature = "cuda")]
@@ -9,8 +9,10 @@ mod nvrtc;
 #[cfg(not(feature = "cuda"))]
 #[path = "compile/no_nvrtc.rs"]
 mod nvrtc;
+mod resources;
 
 pub use cache::{Cache, Origin};
+pub use resources::{Resources, resources};
 
 use super::GpuError;
 
@@ -205,6 +207,28 @@ mod tests {
         // Explicit roundings are never fused; the same code comes out.
         assert_eq!(code("x[0] * x[1] + x[2]"), code("__fadd_rn(__fmul_rn(x[0], x[1]), x[2])"));
         assert_ne!(code("x[0] * x[1] + x[2]"), code("__fmaf_rn(x[0], x[1], x[2])"));
+    }
+
+    #[test]
+    #[cfg(feature = "cuda")]
+    fn registers_shared_memory_and_spills_are_told() {
+        if no_nvrtc() {
+            return;
+        }
+        let text = r#"
+            extern "C" __global__ void small(float* x) { __shared__ float s[64]; s[threadIdx.x] = *x; __syncthreads(); *x = s[5]; }
+            extern "C" __global__ void __launch_bounds__(1024, 2) large(float* x) {
+                float a[96];
+                #pragma unroll
+                for (int i = 0; i < 96; ++i) a[i] = x[i * threadIdx.x];
+                #pragma unroll
+                for (int i = 0; i < 96; ++i) x[i] = a[i] * a[95 - i];
+            }"#;
+        let told = resources(&Sources { main: ("two.cu", text), headers: &[] }, &[], Architecture(80)).unwrap();
+        let [large, small] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((&*large.kernel, &*small.kernel), ("large", "small"));
+        assert!((1..=32).contains(&large.registers) && large.spill_stores > 0 && large.spill_loads > 0, "{large:?}");
+        assert!(small.registers > 0 && small.shared == 256 && small.stack == 0 && small.spill_stores == 0, "{small:?}");
     }
 
     #[test]

@@ -34,7 +34,7 @@ mod stream;
 
 pub use arguments::Arguments;
 pub use buffer::{DeviceBuffer, PinnedBuffer};
-pub use compile::{Architecture, Cache, Compiled, Cubin, Origin, Sources, compile};
+pub use compile::{Architecture, Cache, Compiled, Cubin, Origin, Resources, Sources, compile, resources};
 #[cfg(feature = "cuda")]
 pub use cuda::Cuda;
 pub use device::Gpu;
