@@ -1,7 +1,8 @@
 //! CUDA C++ to machine code for the card at hand, by NVRTC, and kept on disk.
 //!
-//! Lives here: what is compiled and how ([`Sources`], [`Architecture`], the options that all kernels share). Below: `nvrtc`, the calls;
-//! `cache`, the files; `resources`, registers and spills. Not here: sources (`kernels/`), loading (`kernel`).
+//! Lives here: what is compiled and how ([`Sources`], [`Architecture`], the options that all kernels share). Below:
+//! `nvrtc`, the calls; `cache`, the files; `resources`, registers and spills. Not here: sources (`kernels/`), loading
+//! (`kernel`).
 
 mod cache;
 #[cfg(feature = "cuda")]
@@ -16,8 +17,8 @@ pub use resources::{Resources, resources};
 
 use super::GpuError;
 
-/// Options of every kernel. Multiply and add stay two roundings, as on the CPU: the two must agree to the byte. Division, square root
-/// and denormals are IEEE's unless an option says otherwise, and none does.
+/// Options of every kernel. Multiply and add stay two roundings, as on the CPU: the two must agree to the byte.
+/// Division, square root and denormals are IEEE's unless an option says otherwise, and none does.
 const OPTIONS: [&str; 2] = ["--std=c++17", "--fmad=false"];
 
 /// What is compiled: names and texts. Nothing is read from disk.
@@ -34,8 +35,8 @@ pub struct Sources<'a> {
 pub struct Architecture(pub u32);
 
 impl Architecture {
-    /// The best code that NVRTC makes for a card of `compute_capability`: its own, or that of the nearest older card of its major
-    /// number, which it runs as well.
+    /// The best code that NVRTC makes for a card of `compute_capability`: its own, or that of the nearest older card of
+    /// its major number, which it runs as well.
     ///
     /// # Errors
     /// [`GpuError::Architecture`] where it makes none, [`GpuError::NoNvrtc`], [`GpuError::NotBuilt`].
@@ -87,11 +88,12 @@ pub struct Compiled {
     pub log: String,
 }
 
-/// Compiles `sources`, without a cache. `options` join those of all kernels (`--std=c++17 --fmad=false`); `--use_fast_math` and the
-/// like would make the kernels disagree with the CPU.
+/// Compiles `sources`, without a cache. `options` join those of all kernels (`--std=c++17 --fmad=false`);
+/// `--use_fast_math` and the like would make the kernels disagree with the CPU.
 ///
 /// # Errors
-/// [`GpuError::Compile`] with NVRTC's log, [`GpuError::ZeroByte`], [`GpuError::NoNvrtc`], [`GpuError::Nvrtc`], [`GpuError::NotBuilt`].
+/// [`GpuError::Compile`] with NVRTC's log, [`GpuError::ZeroByte`], [`GpuError::NoNvrtc`], [`GpuError::Nvrtc`],
+/// [`GpuError::NotBuilt`].
 pub fn compile(sources: &Sources, options: &[&str], architecture: Architecture) -> Result<Compiled, GpuError> {
     nvrtc::compile(sources, &all_options(options, architecture), architecture)
 }

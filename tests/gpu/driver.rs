@@ -1,5 +1,6 @@
-//! The calls of NVIDIA's driver, answered by a stand-in of this test (`libcuda.c`) that the C compiler makes: this program runs again with
-//! it in the place of `libcuda.so`, all tests for real GPUs, and those below that need a driver of a certain kind.
+//! The calls of NVIDIA's driver, answered by a stand-in of this test (`libcuda.c`) that the C compiler makes: this
+//! program runs again with it in the place of `libcuda.so`, all tests for real GPUs, and those below that need a driver
+//! of a certain kind.
 
 use std::path::Path;
 use std::process::Command;

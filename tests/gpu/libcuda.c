@@ -1,5 +1,6 @@
-// A stand-in for NVIDIA's driver: the functions that metacl calls, on host memory, each done at once. It shows without a GPU that every
-// call has its arguments in place and its context current, and that answers are read as they are meant.
+// A stand-in for NVIDIA's driver: the functions that metacl calls, on host memory, each done at once. It shows without
+// a GPU that every call has its arguments in place and its context current, and that answers are read as they are
+// meant.
 //
 // STANDIN_VERSION (13000) and STANDIN_DEVICES (1) set what it tells; one kernel, `twice`, it knows.
 #include <stddef.h>

@@ -1,4 +1,5 @@
-//! The device layer: a fake device in many orders, NVIDIA's driver where there is a GPU, and a stand-in for it where there is none.
+//! The device layer: a fake device in many orders, NVIDIA's driver where there is a GPU, and a stand-in for it where
+//! there is none.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,5 +1,5 @@
-//! What the fake device notices: memory, handles and launches used wrongly, and errors of queued work that stay. Order among streams is
-//! in `order.rs`.
+//! What the fake device notices: memory, handles and launches used wrongly, and errors of queued work that stay. Order
+//! among streams is in `order.rs`.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Order among streams: a pipeline with two buffers of each kind is right under every order that its events allow, and wrong under some
-//! order where any of its waits is missing. On a machine with a GPU, that runs the pipeline too.
+//! Order among streams: a pipeline with two buffers of each kind is right under every order that its events allow, and
+//! wrong under some order where any of its waits is missing. On a machine with a GPU, that runs the pipeline too.
 
 use metacl::gpu::fake::{Mode, Operation};
 use metacl::gpu::{Arguments, DeviceBuffer, Event, Gpu, Kernel, Launch, PinnedBuffer, RawStream, Stream};
@@ -51,8 +51,8 @@ impl Half {
     }
 }
 
-/// Host to device, kernel, device to host, each on its stream, for `STEPS` steps; all waits but `missing`. True where every step's
-/// bytes arrive.
+/// Host to device, kernel, device to host, each on its stream, for `STEPS` steps; all waits but `missing`. True where
+/// every step's bytes arrive.
 fn is_right(gpu: &Gpu, kernel: &Kernel, streams: &[Stream; 3], missing: Option<Wait>) -> bool {
     let [copy, compute, back] = streams;
     let mut halves = [Half::new(gpu), Half::new(gpu)];
@@ -68,7 +68,8 @@ fn is_right(gpu: &Gpu, kernel: &Kernel, streams: &[Stream; 3], missing: Option<W
         half.slot.fill(value(step));
 
         wait(copy, &half.computed, Wait::Input);
-        // SAFETY: all buffers outlive the synchronising below; what is missing, if anything, is what is tested, on a fake device.
+        // SAFETY: all buffers outlive the synchronising below; what is missing, if anything, is what is tested, on a
+        // fake device.
         unsafe { copy.copy_to_device(&half.input, 0, &half.slot) }.unwrap();
         copy.record(&half.copied).unwrap();
 

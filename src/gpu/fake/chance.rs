@@ -1,7 +1,7 @@
 //! What a device without a clock leaves to chance: how far behind the host it runs, and whose turn it is.
 
-/// Choices by a seed. Both kinds of them keep their mood for a while, as devices do: a host that is always one operation ahead, or streams
-/// that always take turns, would never show a wait that is missing two steps apart.
+/// Choices by a seed. Both kinds of them keep their mood for a while, as devices do: a host that is always one
+/// operation ahead, or streams that always take turns, would never show a wait that is missing two steps apart.
 pub(super) struct Chance {
     random: SplitMix,
     /// Operations that run after each call.

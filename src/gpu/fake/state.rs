@@ -1,4 +1,5 @@
-//! What a fake device knows, behind its one lock, and the checks of what a call names. Below: `run`, running what is queued.
+//! What a fake device knows, behind its one lock, and the checks of what a call names. Below: `run`, running what is
+//! queued.
 
 use std::collections::{HashMap, HashSet};
 

@@ -105,8 +105,8 @@ impl State {
             &Work::Copy { to, from, bytes } => {
                 let (to, from) =
                     (std::ptr::with_exposed_provenance_mut::<u8>(to), std::ptr::with_exposed_provenance(from));
-                // SAFETY: ranges of the device are in living allocations, as was just checked; those of the host are alive by the
-                // promise of whoever queued the copy.
+                // SAFETY: ranges of the device are in living allocations, as was just checked; those of the host are
+                // alive by the promise of whoever queued the copy.
                 unsafe { std::ptr::copy(from, to, bytes) };
             }
             &Work::Fill { to, value, bytes } => {
