@@ -1,14 +1,15 @@
 //! Memory that frees itself: on the device, and page-locked on the host.
 //!
-//! Lives here: [`DeviceBuffer`], [`PinnedBuffer`]. Not here: copies between them, which are queued on a stream (`stream`).
+//! Lives here: [`DeviceBuffer`], [`PinnedBuffer`]. Not here: copies between them, which are queued on a stream
+//! (`stream`).
 
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use super::{Gpu, GpuError};
 
-/// `len` bytes of device memory, aligned to 256. Freed on drop, which waits for the device: whoever queued work on the buffer has
-/// promised to keep it until that has run.
+/// `len` bytes of device memory, aligned to 256. Freed on drop, which waits for the device: whoever queued work on the
+/// buffer has promised to keep it until that has run.
 #[derive(Debug)]
 pub struct DeviceBuffer {
     gpu: Gpu,
@@ -17,7 +18,8 @@ pub struct DeviceBuffer {
 }
 
 impl Gpu {
-    /// `bytes` bytes of device memory, not initialised. Slow, and may wait for the device: allocate before the loop, not in it.
+    /// `bytes` bytes of device memory, not initialised. Slow, and may wait for the device: allocate before the loop,
+    /// not in it.
     ///
     /// # Errors
     /// [`GpuError::OutOfMemory`], [`GpuError::Driver`].
@@ -27,7 +29,8 @@ impl Gpu {
         Ok(DeviceBuffer { gpu: self.clone(), address, len: bytes })
     }
 
-    /// `bytes` zero bytes of page-locked host memory, cached as usual, so that workers may read and write it like any other.
+    /// `bytes` zero bytes of page-locked host memory, cached as usual, so that workers may read and write it like any
+    /// other.
     ///
     /// # Errors
     /// [`GpuError::OutOfPinnedMemory`], [`GpuError::Driver`].
@@ -75,14 +78,14 @@ impl DeviceBuffer {
 
 impl Drop for DeviceBuffer {
     fn drop(&mut self) {
-        // SAFETY: allocated by this driver and freed once; whoever queued work on it promised to keep it until that had run.
-        // A failure is one of earlier work, which its own calls report, or of a driver that is already gone.
+        // SAFETY: allocated by this driver and freed once; whoever queued work on it promised to keep it until that had
+        // run. A failure is one of earlier work, which its own calls report, or of a driver that is already gone.
         let _ = unsafe { self.gpu.driver().free(self.address) };
     }
 }
 
-/// Page-locked host memory, which the device copies from and to without the CPU. Aligned to 64 at least. On the fake device, plain
-/// memory.
+/// Page-locked host memory, which the device copies from and to without the CPU. Aligned to 64 at least. On the fake
+/// device, plain memory.
 #[derive(Debug)]
 pub struct PinnedBuffer {
     gpu: Gpu,
@@ -101,7 +104,8 @@ impl PinnedBuffer {
         &self.gpu
     }
 
-    /// The first byte, for those who hand out rows to several threads: reading and writing through it is theirs to order.
+    /// The first byte, for those who hand out rows to several threads: reading and writing through it is theirs to
+    /// order.
     pub fn as_ptr(&self) -> *mut u8 {
         self.start.as_ptr()
     }
@@ -125,8 +129,8 @@ impl DerefMut for PinnedBuffer {
 
 impl Drop for PinnedBuffer {
     fn drop(&mut self) {
-        // SAFETY: allocated by this driver and freed once; whoever queued a copy promised to keep it until that had run.
-        // Failures: as for `DeviceBuffer`.
+        // SAFETY: allocated by this driver and freed once; whoever queued a copy promised to keep it until that had
+        // run. Failures: as for `DeviceBuffer`.
         let _ = unsafe { self.gpu.driver().free_pinned(self.start.as_ptr()) };
     }
 }

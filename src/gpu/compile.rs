@@ -1,7 +1,8 @@
 //! CUDA C++ to machine code for the card at hand, by NVRTC, and kept on disk.
 //!
-//! Lives here: what is compiled and how ([`Sources`], [`Architecture`], the options that all kernels share). Below: `nvrtc`, the calls;
-//! `cache`, the files. Not here: sources (`kernels/`), loading (`kernel`).
+//! Lives here: what is compiled and how ([`Sources`], [`Architecture`], the options that all kernels share). Below:
+//! `nvrtc`, the calls; `cache`, the files; `resources`, registers and spills. Not here: sources (`kernels/`), loading
+//! (`kernel`).
 
 mod cache;
 #[cfg(feature = "cuda")]
@@ -9,13 +10,15 @@ mod nvrtc;
 #[cfg(not(feature = "cuda"))]
 #[path = "compile/no_nvrtc.rs"]
 mod nvrtc;
+mod resources;
 
 pub use cache::{Cache, Origin};
+pub use resources::{Resources, resources};
 
 use super::GpuError;
 
-/// Options of every kernel. Multiply and add stay two roundings, as on the CPU: the two must agree to the byte. Division, square root
-/// and denormals are IEEE's unless an option says otherwise, and none does.
+/// Options of every kernel. Multiply and add stay two roundings, as on the CPU: the two must agree to the byte.
+/// Division, square root and denormals are IEEE's unless an option says otherwise, and none does.
 const OPTIONS: [&str; 2] = ["--std=c++17", "--fmad=false"];
 
 /// What is compiled: names and texts. Nothing is read from disk.
@@ -32,8 +35,8 @@ pub struct Sources<'a> {
 pub struct Architecture(pub u32);
 
 impl Architecture {
-    /// The best code that NVRTC makes for a card of `compute_capability`: its own, or that of the nearest older card of its major
-    /// number, which it runs as well.
+    /// The best code that NVRTC makes for a card of `compute_capability`: its own, or that of the nearest older card of
+    /// its major number, which it runs as well.
     ///
     /// # Errors
     /// [`GpuError::Architecture`] where it makes none, [`GpuError::NoNvrtc`], [`GpuError::NotBuilt`].
@@ -85,11 +88,12 @@ pub struct Compiled {
     pub log: String,
 }
 
-/// Compiles `sources`, without a cache. `options` join those of all kernels (`--std=c++17 --fmad=false`); `--use_fast_math` and the
-/// like would make the kernels disagree with the CPU.
+/// Compiles `sources`, without a cache. `options` join those of all kernels (`--std=c++17 --fmad=false`);
+/// `--use_fast_math` and the like would make the kernels disagree with the CPU.
 ///
 /// # Errors
-/// [`GpuError::Compile`] with NVRTC's log, [`GpuError::ZeroByte`], [`GpuError::NoNvrtc`], [`GpuError::Nvrtc`], [`GpuError::NotBuilt`].
+/// [`GpuError::Compile`] with NVRTC's log, [`GpuError::ZeroByte`], [`GpuError::NoNvrtc`], [`GpuError::Nvrtc`],
+/// [`GpuError::NotBuilt`].
 pub fn compile(sources: &Sources, options: &[&str], architecture: Architecture) -> Result<Compiled, GpuError> {
     nvrtc::compile(sources, &all_options(options, architecture), architecture)
 }
@@ -205,6 +209,28 @@ mod tests {
         // Explicit roundings are never fused; the same code comes out.
         assert_eq!(code("x[0] * x[1] + x[2]"), code("__fadd_rn(__fmul_rn(x[0], x[1]), x[2])"));
         assert_ne!(code("x[0] * x[1] + x[2]"), code("__fmaf_rn(x[0], x[1], x[2])"));
+    }
+
+    #[test]
+    #[cfg(feature = "cuda")]
+    fn registers_shared_memory_and_spills_are_told() {
+        if no_nvrtc() {
+            return;
+        }
+        let text = r#"
+            extern "C" __global__ void small(float* x) { __shared__ float s[64]; s[threadIdx.x] = *x; __syncthreads(); *x = s[5]; }
+            extern "C" __global__ void __launch_bounds__(1024, 2) large(float* x) {
+                float a[96];
+                #pragma unroll
+                for (int i = 0; i < 96; ++i) a[i] = x[i * threadIdx.x];
+                #pragma unroll
+                for (int i = 0; i < 96; ++i) x[i] = a[i] * a[95 - i];
+            }"#;
+        let told = resources(&Sources { main: ("two.cu", text), headers: &[] }, &[], Architecture(80)).unwrap();
+        let [large, small] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((&*large.kernel, &*small.kernel), ("large", "small"));
+        assert!((1..=32).contains(&large.registers) && large.spill_stores > 0 && large.spill_loads > 0, "{large:?}");
+        assert!(small.registers > 0 && small.shared == 256 && small.stack == 0 && small.spill_stores == 0, "{small:?}");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! One NVIDIA GPU through the vendor's driver.
 //!
-//! The device's primary context is used, the one that the CUDA runtime, and so torch, uses. Every call makes it current on the calling
-//! thread and leaves the thread as it was found: torch reads its current device from the thread's context.
+//! The device's primary context is used, the one that the CUDA runtime, and so torch, uses. Every call makes it current
+//! on the calling thread and leaves the thread as it was found: torch reads its current device from the thread's
+//! context.
 
 use std::ffi::{CString, c_void};
 
@@ -18,7 +19,8 @@ mod current;
 
 use current::Current;
 
-/// The CUDA that the kernels are compiled for: an older driver does not load their code, and lacks functions that are called here.
+/// The CUDA that the kernels are compiled for: an older driver does not load their code, and lacks functions that are
+/// called here.
 const NEEDED: (u32, u32) = (13, 0);
 
 /// One NVIDIA GPU.
@@ -39,7 +41,8 @@ impl Cuda {
     ///
     /// # Errors
     ///
-    /// [`GpuError::NoDriver`], [`GpuError::NoDevice`], [`GpuError::NoSuchDevice`], [`GpuError::DriverTooOld`], [`GpuError::Driver`].
+    /// [`GpuError::NoDriver`], [`GpuError::NoDevice`], [`GpuError::NoSuchDevice`], [`GpuError::DriverTooOld`],
+    /// [`GpuError::Driver`].
     pub fn open(ordinal: u32) -> Result<Self, GpuError> {
         let count = probe::start()?;
         if count == 0 {
@@ -78,8 +81,8 @@ impl Cuda {
 
 impl Drop for Cuda {
     fn drop(&mut self) {
-        // SAFETY: retained in `open` and released once; whatever was made in the context has kept `self` alive. It fails only
-        // where the driver is already gone, at the end of the process.
+        // SAFETY: retained in `open` and released once; whatever was made in the context has kept `self` alive. It
+        // fails only where the driver is already gone, at the end of the process.
         let _ = unsafe { primary_ctx::release(self.device) };
     }
 }
@@ -94,8 +97,8 @@ fn limits(device: CUdevice) -> Result<DeviceLimits, GpuError> {
     })
 }
 
-// Every method but the launch is one call of the driver within `current()`. What its handles and addresses must be is the promise of
-// the trait's `# Safety`, which the comments below lean on.
+// Every method but the launch is one call of the driver within `current()`. What its handles and addresses must be is
+// the promise of the trait's `# Safety`, which the comments below lean on.
 impl Driver for Cuda {
     fn limits(&self) -> &DeviceLimits {
         &self.limits
@@ -317,8 +320,8 @@ impl Driver for Cuda {
         // The driver only reads what they point to, though it takes `*mut`.
         let mut values: Vec<*mut c_void> = arguments.pointers().into_iter().map(<*const c_void>::cast_mut).collect();
         let (grid, block) = ((launch.grid, 1, 1), (launch.block, 1, 1));
-        // SAFETY: function and stream live and the arguments are the kernel's: the caller's promise. Their values lie in
-        // `arguments`, which outlives the call, and are copied by it.
+        // SAFETY: function and stream live and the arguments are the kernel's: the caller's promise. Their values lie
+        // in `arguments`, which outlives the call, and are copied by it.
         unsafe { result::launch_kernel(function.handle(), grid, block, launch.shared, stream.handle(), &mut values) }
             .map_err(refused("cuLaunchKernel"))
     }

@@ -12,7 +12,8 @@ pub struct Gpu {
 }
 
 impl Gpu {
-    /// The GPU number `ordinal`, in the order of [`devices`](super::devices), in its primary context, which torch uses as well.
+    /// The GPU number `ordinal`, in the order of [`devices`](super::devices), in its primary context, which torch uses
+    /// as well.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
 //! The few operations of one device that everything above `gpu` is made of, as an object-safe trait.
 //!
-//! Lives here: [`Driver`] and the plain values that it takes and gives. Two things implement it: `Cuda`, over NVIDIA's driver, and
-//! `fake::Fake`, a device without a card, for tests. Not here: owners that free what they hold (`buffer`, `stream`, `kernel`).
-//! Nobody but those calls a [`Driver`].
+//! Lives here: [`Driver`] and the plain values that it takes and gives. Two things implement it: `Cuda`, over NVIDIA's
+//! driver, and `fake::Fake`, a device without a card, for tests. Not here: owners that free what they hold (`buffer`,
+//! `stream`, `kernel`). Nobody but those calls a [`Driver`].
 
 use super::{Arguments, GpuError};
 
@@ -11,7 +11,8 @@ use super::{Arguments, GpuError};
 pub struct RawStream(pub u64);
 
 impl RawStream {
-    /// The legacy default stream, on which torch works unless told otherwise. It is not ordered with ours, which are non-blocking.
+    /// The legacy default stream, on which torch works unless told otherwise. It is not ordered with ours, which are
+    /// non-blocking.
     pub const LEGACY: Self = Self(0);
 }
 
@@ -77,13 +78,14 @@ pub struct Launch {
 ///
 /// # Errors
 ///
-/// Every method fails where the driver does. A failure of work that was queued earlier is reported by whichever call comes next.
+/// Every method fails where the driver does. A failure of work that was queued earlier is reported by whichever call
+/// comes next.
 ///
 /// # Safety
 ///
-/// The unsafe methods take handles and addresses: those must come from the same object and not have been destroyed or freed (streams
-/// and addresses may also come from another library that uses the same device's primary context). What a method asks beyond that
-/// stands beside it.
+/// The unsafe methods take handles and addresses: those must come from the same object and not have been destroyed or
+/// freed (streams and addresses may also come from another library that uses the same device's primary context). What a
+/// method asks beyond that stands beside it.
 #[allow(clippy::missing_safety_doc, reason = "said once, above")]
 pub trait Driver: Send + Sync {
     /// What the device is and allows.
@@ -101,7 +103,8 @@ pub trait Driver: Send + Sync {
     /// Nothing that is queued uses it.
     unsafe fn free(&self, address: u64) -> Result<(), GpuError>;
 
-    /// `bytes` new bytes of page-locked host memory with the usual caching, aligned to 64 at least; `bytes` is not 0. Not initialised.
+    /// `bytes` new bytes of page-locked host memory with the usual caching, aligned to 64 at least; `bytes` is not 0.
+    /// Not initialised.
     fn allocate_pinned(&self, bytes: usize) -> Result<*mut u8, GpuError>;
 
     /// Gives page-locked memory back.
@@ -125,7 +128,8 @@ pub trait Driver: Send + Sync {
     /// Gives an event up; streams that wait for it keep waiting.
     unsafe fn destroy_event(&self, event: RawEvent) -> Result<(), GpuError>;
 
-    /// Queues `event` on `stream`: it has passed once everything queued before has run. An earlier recording is forgotten.
+    /// Queues `event` on `stream`: it has passed once everything queued before has run. An earlier recording is
+    /// forgotten.
     unsafe fn record(&self, event: RawEvent, stream: RawStream) -> Result<(), GpuError>;
 
     /// Whether the event has passed; true of one that was never recorded. Does not block.
@@ -137,7 +141,8 @@ pub trait Driver: Send + Sync {
     /// Milliseconds from `start` to `end`, both timed and passed.
     unsafe fn elapsed_ms(&self, start: RawEvent, end: RawEvent) -> Result<f32, GpuError>;
 
-    /// Lets what is queued on `stream` from now on wait for the event's latest recording; nothing where there is none. The host goes on.
+    /// Lets what is queued on `stream` from now on wait for the event's latest recording; nothing where there is none.
+    /// The host goes on.
     unsafe fn wait(&self, stream: RawStream, event: RawEvent) -> Result<(), GpuError>;
 
     /// Queues a copy of `bytes` bytes from host to device.
@@ -191,8 +196,8 @@ pub trait Driver: Send + Sync {
     /// Queues a launch. The values of the arguments are copied before this returns.
     ///
     /// # Safety
-    /// The arguments are those that the kernel's source declares, and all memory that it reaches through them stays alive, and is
-    /// touched by nobody else, until it has run.
+    /// The arguments are those that the kernel's source declares, and all memory that it reaches through them stays
+    /// alive, and is touched by nobody else, until it has run.
     unsafe fn launch(
         &self,
         function: RawFunction,

@@ -1,20 +1,23 @@
-//! A device without a card: host memory and deferred work, so that tests see every missing wait and every misuse of memory.
+//! A device without a card: host memory and deferred work, so that tests see every missing wait and every misuse of
+//! memory.
 //!
-//! A [`Fake`] is a [`Driver`] whose streams are queues of operations that have not run. Device addresses are host addresses; each
-//! allocation is one of exactly its size, so that sanitizers see overruns by kernels built for the host. When something forces
-//! work to run (or, by [`Mode`], earlier), the next operation is picked among the heads of the streams, and only waits for events hold a
-//! head back: what would be right only by luck on a real device is wrong here under some seed.
+//! A [`Fake`] is a [`Driver`] whose streams are queues of operations that have not run. Device addresses are host
+//! addresses; each allocation is one of exactly its size, so that sanitizers see overruns by kernels built for the
+//! host. When something forces work to run (or, by [`Mode`], earlier), the next operation is picked among the heads of
+//! the streams, and only waits for events hold a head back: what would be right only by luck on a real device is wrong
+//! here under some seed.
 //!
-//! Noticed at once, or when the operation runs: memory used after it was freed (it is also filled with [`POISON`]), copies and kernel
-//! arguments outside every allocation, dead handles, memory or modules given up while queued work uses them, launches that a device
-//! refuses. Such a call fails with [`GpuError::Misuse`]; [`Fake::faults`] also lists those whose result was dropped, as owners do. An
-//! error of queued work stays, as on a real device: every later call reports it.
+//! Noticed at once, or when the operation runs: memory used after it was freed (it is also filled with [`POISON`]),
+//! copies and kernel arguments outside every allocation, dead handles, memory or modules given up while queued work
+//! uses them, launches that a device refuses. Such a call fails with [`GpuError::Misuse`]; [`Fake::faults`] also lists
+//! those whose result was dropped, as owners do. An error of queued work stays, as on a real device: every later call
+//! reports it.
 //!
-//! Not noticed: what a kernel does to memory that only its tables point to (a sanitizer sees that), and the host's writes to a
-//! pinned buffer under way (the bytes are then wrong under some seed).
+//! Not noticed: what a kernel does to memory that only its tables point to (a sanitizer sees that), and the host's
+//! writes to a pinned buffer under way (the bytes are then wrong under some seed).
 //!
-//! Below: `memory`, allocations; `queue`, operations and who is next; `state`, both with handles behind one lock; `calls`, what was
-//! asked of the device.
+//! Below: `memory`, allocations; `queue`, operations and who could be next; `chance`, who is; `state`, all of it with
+//! handles behind one lock; `calls`, what was asked of the device.
 
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,6 +28,7 @@ use super::{
 };
 
 mod calls;
+mod chance;
 mod memory;
 mod queue;
 mod state;
@@ -44,17 +48,18 @@ const SHARED_WITHOUT_PERMISSION: usize = 48 << 10;
 /// Which of the operations that could run next does, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// As late as possible: only what a blocking call waits for runs, and what that depends on. A query of a pending event says no and
-    /// runs one operation, so that a loop of queries ends.
+    /// As late as possible: only what a blocking call waits for runs, and what that depends on. A query of a pending
+    /// event says no and runs one operation, so that a loop of queries ends.
     Lazy,
-    /// Anything that could happen, by the seed: after every call some operations run, in any order that events allow.
+    /// Anything that could happen, by the seed: after every call some operations run or none, in any order that events
+    /// allow.
     Random(u64),
     /// At once.
     Eager,
 }
 
-/// The kernels of a fake device: called with a kernel's name, its launch and pointers to its arguments' values, each aligned to 16. One
-/// call at a time; it must not call the device. Panics poison nothing.
+/// The kernels of a fake device: called with a kernel's name, its launch and pointers to its arguments' values, each
+/// aligned to 16. One call at a time; it must not call the device. Panics poison nothing.
 pub type Kernels = dyn Fn(&str, Launch, &[*const c_void]) -> Result<(), GpuError> + Send + Sync;
 
 /// A device without a card.

@@ -67,8 +67,8 @@ impl Module {
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        // SAFETY: loaded by this driver and unloaded once; whoever launched a kernel of it promised to keep it until that had run.
-        // A failure is one of earlier work, or of a driver that is gone.
+        // SAFETY: loaded by this driver and unloaded once; whoever launched a kernel of it promised to keep it until
+        // that had run. A failure is one of earlier work, or of a driver that is gone.
         let _ = unsafe { self.gpu.driver().unload_module(self.raw) };
     }
 }
@@ -96,7 +96,8 @@ impl Kernel {
     /// Lets launches ask for up to `bytes` of dynamic shared memory a block; up to 48 KiB they may without.
     ///
     /// # Errors
-    /// [`GpuError::Driver`] where that is more than [`DeviceLimits::shared_per_block`](super::DeviceLimits) has room for.
+    /// [`GpuError::Driver`] where that is more than [`DeviceLimits::shared_per_block`](super::DeviceLimits) has room
+    /// for.
     pub fn allow_shared(&self, bytes: usize) -> Result<(), GpuError> {
         // SAFETY: its module is loaded.
         unsafe { self.gpu().driver().allow_shared(self.raw, bytes) }

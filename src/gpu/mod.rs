@@ -10,12 +10,12 @@
 //! | `arguments` | a kernel's arguments without casts |
 //! | `compile` | CUDA C++ to machine code by NVRTC, kept on disk |
 //!
-//! Everything that asks cudarc to do something goes through this module. Not here: kernels of views (`augment/cuda`), torch's tensors
-//! (`device`).
+//! Everything that asks cudarc to do something goes through this module. Not here: kernels of views (`augment/cuda`),
+//! torch's tensors (`device`).
 //!
-//! The driver (`libcuda.so.1`) and NVRTC are opened at run time; a binary built with the feature `cuda` also runs where there is
-//! neither. The device's *primary context* is used, which is torch's as well: memory and streams may be exchanged by address and
-//! handle.
+//! The driver (`libcuda.so.1`) and NVRTC are opened at run time; a binary built with the feature `cuda` also runs where
+//! there is neither. The device's *primary context* is used, which is torch's as well: memory and streams may be
+//! exchanged by address and handle.
 
 mod arguments;
 mod buffer;
@@ -34,7 +34,7 @@ mod stream;
 
 pub use arguments::Arguments;
 pub use buffer::{DeviceBuffer, PinnedBuffer};
-pub use compile::{Architecture, Cache, Compiled, Cubin, Origin, Sources, compile};
+pub use compile::{Architecture, Cache, Compiled, Cubin, Origin, Resources, Sources, compile, resources};
 #[cfg(feature = "cuda")]
 pub use cuda::Cuda;
 pub use device::Gpu;
@@ -58,8 +58,8 @@ pub struct DeviceInfo {
     pub driver: (u32, u32),
 }
 
-/// The GPUs of this machine in the driver's order, which `CUDA_VISIBLE_DEVICES` may restrict; empty where there are none.
-/// Creates no context on any of them.
+/// The GPUs of this machine in the driver's order, which `CUDA_VISIBLE_DEVICES` may restrict; empty where there are
+/// none. Creates no context on any of them.
 ///
 /// # Errors
 ///

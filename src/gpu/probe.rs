@@ -1,6 +1,7 @@
 //! Asking the driver what there is, before anything else of it is called.
 //!
-//! cudarc panics where the driver's library cannot be opened, so [`start`] asks for it first; whatever else calls cudarc calls that.
+//! cudarc panics where the driver's library cannot be opened, so [`start`] asks for it first; whatever else calls
+//! cudarc calls that.
 
 use cudarc::driver::result::{self, DriverError, device};
 use cudarc::driver::sys::{self, CUdevice, CUdevice_attribute, CUresult};

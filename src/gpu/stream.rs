@@ -2,8 +2,8 @@
 
 use super::{Arguments, DeviceBuffer, Gpu, GpuError, Kernel, Launch, RawEvent, RawStream};
 
-/// A queue of work on a device: what is queued on one stream runs in order, what is queued on two runs in any, unless an event
-/// says otherwise. Dropping a stream of ours neither waits for its work nor cancels it.
+/// A queue of work on a device: what is queued on one stream runs in order, what is queued on two runs in any, unless
+/// an event says otherwise. Dropping a stream of ours neither waits for its work nor cancels it.
 #[derive(Debug)]
 pub struct Stream {
     gpu: Gpu,
@@ -92,12 +92,12 @@ impl Stream {
         unsafe { self.gpu.driver().synchronize_stream(self.raw) }
     }
 
-    /// Queues a copy of `from` to byte `offset` of `to`. From a [`PinnedBuffer`](super::PinnedBuffer) it runs without the host;
-    /// other memory works, but makes the host wait.
+    /// Queues a copy of `from` to byte `offset` of `to`. From a [`PinnedBuffer`](super::PinnedBuffer) it runs without
+    /// the host; other memory works, but makes the host wait.
     ///
     /// # Safety
-    /// `to` stays alive, `from` alive and unchanged, until an event recorded after this has passed; other streams touch these bytes
-    /// of `to` only in an order that events make.
+    /// `to` stays alive, `from` alive and unchanged, until an event recorded after this has passed; other streams touch
+    /// these bytes of `to` only in an order that events make.
     ///
     /// # Errors
     /// [`GpuError::OutOfBounds`], [`GpuError::OtherDevice`], [`GpuError::Driver`].
@@ -114,8 +114,8 @@ impl Stream {
     /// Queues a copy of `to.len()` bytes from byte `offset` of `from`.
     ///
     /// # Safety
-    /// Both stay alive, and nobody reads or writes `to`, until an event recorded after this has passed; other streams write these
-    /// bytes of `from` only in an order that events make.
+    /// Both stay alive, and nobody reads or writes `to`, until an event recorded after this has passed; other streams
+    /// write these bytes of `from` only in an order that events make.
     ///
     /// # Errors
     /// [`GpuError::OutOfBounds`], [`GpuError::OtherDevice`], [`GpuError::Driver`].
@@ -129,12 +129,12 @@ impl Stream {
         unsafe { self.gpu.driver().copy_to_host(to.as_mut_ptr(), address, to.len(), self.raw) }
     }
 
-    /// Queues a copy of `bytes` bytes from one buffer, at its byte offset, to another, at its; not within one buffer where the two
-    /// ranges overlap.
+    /// Queues a copy of `bytes` bytes from one buffer, at its byte offset, to another, at its; not within one buffer
+    /// where the two ranges overlap.
     ///
     /// # Safety
-    /// Both stay alive until an event recorded after this has passed; other streams touch these bytes only in an order that events
-    /// make.
+    /// Both stay alive until an event recorded after this has passed; other streams touch these bytes only in an order
+    /// that events make.
     ///
     /// # Errors
     /// [`GpuError::OutOfBounds`], [`GpuError::OtherDevice`], [`GpuError::Driver`].
@@ -157,8 +157,8 @@ impl Stream {
     /// Queues setting `bytes` bytes of `to` from byte `offset` on to `value`.
     ///
     /// # Safety
-    /// `to` stays alive until an event recorded after this has passed; other streams touch these bytes only in an order that events
-    /// make.
+    /// `to` stays alive until an event recorded after this has passed; other streams touch these bytes only in an order
+    /// that events make.
     ///
     /// # Errors
     /// [`GpuError::OutOfBounds`], [`GpuError::OtherDevice`], [`GpuError::Driver`].
@@ -175,11 +175,13 @@ impl Stream {
     /// Queues `kernel`. The values of `arguments` are copied before this returns; a grid of no blocks does nothing.
     ///
     /// # Safety
-    /// The arguments mean what the kernel's source says; the kernel and all memory that it reaches stay alive, and no other stream
-    /// nor the host touches what it writes or writes what it reads, until an event recorded after this has passed.
+    /// The arguments mean what the kernel's source says; the kernel and all memory that it reaches stay alive, and no
+    /// other stream nor the host touches what it writes or writes what it reads, until an event recorded after this has
+    /// passed.
     ///
     /// # Errors
-    /// [`GpuError::Arguments`] where number or sizes are not the kernel's, [`GpuError::OtherDevice`], [`GpuError::Driver`].
+    /// [`GpuError::Arguments`] where number or sizes are not the kernel's, [`GpuError::OtherDevice`],
+    /// [`GpuError::Driver`].
     pub unsafe fn launch(&self, kernel: &Kernel, launch: Launch, arguments: &Arguments) -> Result<(), GpuError> {
         self.gpu.expect_same(kernel.gpu(), "the kernel")?;
         kernel.expect(arguments)?;
@@ -194,7 +196,8 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         if self.owned {
-            // SAFETY: made by this driver and destroyed once. A failure is one of earlier work, or of a driver that is gone.
+            // SAFETY: made by this driver and destroyed once. A failure is one of earlier work, or of a driver that is
+            // gone.
             let _ = unsafe { self.gpu.driver().destroy_stream(self.raw) };
         }
     }
@@ -232,7 +235,8 @@ impl Event {
 
 impl Drop for Event {
     fn drop(&mut self) {
-        // SAFETY: made by this driver and destroyed once. A failure is one of earlier work, or of a driver that is gone.
+        // SAFETY: made by this driver and destroyed once. A failure is one of earlier work, or of a driver that is
+        // gone.
         let _ = unsafe { self.gpu.driver().destroy_event(self.raw) };
     }
 }

@@ -1,9 +1,9 @@
 //! Compiled kernels on disk, one file each, named by the digest of all that they are made of.
 //!
-//! An entry is a header of 40 bytes and the code: magic and version (8 bytes), the key (16, little-endian as all below), the code's
-//! length (8), its XXH3-64 (8). Entries are written to a temporary name and renamed, so that other processes see none or all of one;
-//! whatever does not read back as written is compiled again. Nothing is ever removed: an entry is 10 to 200 KB, and one is made for
-//! each version of the sources.
+//! An entry is a header of 40 bytes and the code: magic and version (8 bytes), the key (16, little-endian as all
+//! below), the code's length (8), its XXH3-64 (8). Entries are written to a temporary name and renamed, so that other
+//! processes see none or all of one; whatever does not read back as written is compiled again. Nothing is ever removed:
+//! an entry is 10 to 200 KB, and one is made for each version of the sources.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -42,8 +42,8 @@ pub enum Origin {
 }
 
 impl Cache {
-    /// Like [`compile`](super::compile), but only where no earlier call with the same sources, options, architecture and NVRTC has
-    /// left its result. A first call takes a second or so, later ones a millisecond.
+    /// Like [`compile`](super::compile), but only where no earlier call with the same sources, options, architecture
+    /// and NVRTC has left its result. A first call takes a second or so, later ones a millisecond.
     ///
     /// # Errors
     /// As [`compile`](super::compile); a folder that cannot be used is none: see [`Origin::NotKept`].
@@ -83,7 +83,8 @@ impl Cache {
     }
 }
 
-/// Everything that decides what NVRTC writes. Each part is preceded by its length, so that no two lists of parts read the same.
+/// Everything that decides what NVRTC writes. Each part is preceded by its length, so that no two lists of parts read
+/// the same.
 fn key(sources: &Sources, options: &[String], nvrtc: (u32, u32)) -> u128 {
     let mut digest = Xxh3::new();
     let mut part = |bytes: &[u8]| {

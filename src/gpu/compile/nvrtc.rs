@@ -117,15 +117,16 @@ fn present() -> Result<(), GpuError> {
     if *PRESENT.get_or_init(|| unsafe { sys::is_culib_present() }) { Ok(()) } else { Err(GpuError::NoNvrtc) }
 }
 
-/// NVRTC opens a second library by its bare name when it first compiles. The loader does not look for that where it found NVRTC: the
-/// path in our binary counts only for what the binary opens itself. So the binary opens it first, and the loader then knows it by name.
-/// Where that fails, NVRTC says so itself.
+/// NVRTC opens a second library by its bare name when it first compiles. The loader does not look for that where it
+/// found NVRTC: the path in our binary counts only for what the binary opens itself. So the binary opens it first, and
+/// the loader then knows it by name. Where that fails, NVRTC says so itself.
 fn open_builtins() -> Result<(), GpuError> {
     static OPENED: OnceLock<()> = OnceLock::new();
     let (major, minor) = version()?;
     let name = text("the name of a library", &format!("libnvrtc-builtins.so.{major}.{minor}"))?;
     OPENED.get_or_init(|| {
-        // SAFETY: a name that ends in a zero byte; opening the vendor's library runs only its own initialisers. It is never closed.
+        // SAFETY: a name that ends in a zero byte; opening the vendor's library runs only its own initialisers. It is
+        // never closed.
         unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
     });
     Ok(())

@@ -46,8 +46,8 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// Whether a real device may make the host wait for work that is queued: synchronising does, and so do allocating, freeing and
-    /// loading.
+    /// Whether a real device may make the host wait for work that is queued: synchronising does, and so do allocating,
+    /// freeing and loading.
     pub fn blocks(self) -> bool {
         use Operation as O;
         matches!(

@@ -7,7 +7,8 @@ use std::ptr::NonNull;
 use super::POISON;
 use crate::gpu::{GpuError, Misuse};
 
-/// Freed memory is kept, poisoned, up to this many bytes, so that late uses are seen and addresses do not come back at once.
+/// Freed memory is kept, poisoned, up to this many bytes, so that late uses are seen and addresses do not come back at
+/// once.
 const KEPT_DEAD: usize = 64 << 20;
 
 /// What lies at an address.
@@ -119,7 +120,8 @@ impl Memory {
         if pending > 0 { Err(Misuse::PendingOperations) } else { Ok(()) }
     }
 
-    /// The allocation that holds these bytes, by its first address; none for memory of the host that is not page-locked.
+    /// The allocation that holds these bytes, by its first address; none for memory of the host that is not
+    /// page-locked.
     pub(super) fn find(&self, (address, kind): (usize, Kind), bytes: usize) -> Result<Option<usize>, Misuse> {
         let end = address.checked_add(bytes).ok_or(Misuse::OutsideAllocation)?;
         let Some((&start, block)) = self.at(address) else {
@@ -131,8 +133,8 @@ impl Memory {
         if block.alive { Ok(Some(start)) } else { Err(Misuse::FreedMemory) }
     }
 
-    /// The allocation that a kernel's pointer leads into (or to the end of), of either kind: page-locked memory has its own address on
-    /// the device.
+    /// The allocation that a kernel's pointer leads into (or to the end of), of either kind: page-locked memory has its
+    /// own address on the device.
     pub(super) fn find_any(&self, address: usize) -> Result<usize, Misuse> {
         let behind = || self.at(address.checked_sub(1)?);
         let (&start, block) = self.at(address).or_else(behind).ok_or(Misuse::OutsideAllocation)?;

@@ -1,8 +1,10 @@
-//! What a fake device knows, behind its one lock, and the checks of what a call names. Below: `run`, running what is queued.
+//! What a fake device knows, behind its one lock, and the checks of what a call names. Below: `run`, running what is
+//! queued.
 
 use std::collections::{HashMap, HashSet};
 
 use super::calls::{Call, Operation};
+use super::chance::Chance;
 use super::memory::{Kind, Memory};
 use super::queue::{Queues, Ticket, Work};
 use super::{Kernels, Mode, SHARED_WITHOUT_PERMISSION};
@@ -10,14 +12,12 @@ use crate::gpu::{Arguments, GpuError, Launch, Misuse, RawEvent, RawFunction, Raw
 
 mod run;
 
-use run::SplitMix;
-
 /// Threads that a block may have, as on every card.
 pub(super) const THREADS: u32 = 1024;
 
 pub(super) struct State {
     mode: Mode,
-    random: SplitMix,
+    chance: Chance,
     kernels: Box<Kernels>,
     pub(super) memory: Memory,
     pub(super) queues: Queues,
@@ -52,7 +52,7 @@ impl State {
     pub(super) fn new(mode: Mode, kernels: Box<Kernels>) -> Self {
         Self {
             mode,
-            random: SplitMix(if let Mode::Random(seed) = mode { seed } else { 0 }),
+            chance: Chance::new(if let Mode::Random(seed) = mode { seed } else { 0 }),
             kernels,
             memory: Memory::new(1 << 30),
             queues: Queues::new(),

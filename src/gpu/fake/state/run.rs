@@ -19,7 +19,8 @@ impl State {
         match self.mode {
             Mode::Lazy => Ok(()),
             Mode::Random(_) => {
-                self.run_some();
+                let count = self.chance.count();
+                self.run_some(count);
                 Ok(())
             }
             Mode::Eager => self.drain(),
@@ -38,7 +39,9 @@ impl State {
             self.result()?;
             return Ok(false);
         }
-        self.run_some();
+        // At least one, so that a loop of queries ends.
+        let count = self.chance.count().max(1);
+        self.run_some(count);
         self.result()?;
         Ok(self.queues.has_passed(ticket))
     }
@@ -65,9 +68,8 @@ impl State {
         self.result()
     }
 
-    /// None to three operations of any streams.
-    fn run_some(&mut self) {
-        for _ in 0..self.random.below(4) {
+    fn run_some(&mut self, count: usize) {
+        for _ in 0..count {
             if let Some(stream) = self.any_ready() {
                 self.run_one(stream);
             }
@@ -75,9 +77,7 @@ impl State {
     }
 
     fn any_ready(&mut self) -> Option<u64> {
-        let ready = self.queues.ready();
-        let place = self.random.below(ready.len().max(1));
-        ready.get(place).copied()
+        self.chance.pick(&self.queues.ready())
     }
 
     /// Runs the next operation of a stream, which can run; after a failure, drops it.
@@ -105,8 +105,8 @@ impl State {
             &Work::Copy { to, from, bytes } => {
                 let (to, from) =
                     (std::ptr::with_exposed_provenance_mut::<u8>(to), std::ptr::with_exposed_provenance(from));
-                // SAFETY: ranges of the device are in living allocations, as was just checked; those of the host are alive by the
-                // promise of whoever queued the copy.
+                // SAFETY: ranges of the device are in living allocations, as was just checked; those of the host are
+                // alive by the promise of whoever queued the copy.
                 unsafe { std::ptr::copy(from, to, bytes) };
             }
             &Work::Fill { to, value, bytes } => {
@@ -134,19 +134,5 @@ fn operation(work: &Work) -> Operation {
         Work::Launch { .. } => Operation::Launch,
         Work::Record(_) => Operation::Record,
         Work::Wait(_) => Operation::Wait,
-    }
-}
-
-/// SplitMix64: a few lines are enough to choose with.
-pub(super) struct SplitMix(pub(super) u64);
-
-impl SplitMix {
-    /// A number below `bound`, which is small and not 0.
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((bits ^ (bits >> 31)) % bound as u64) as usize
     }
 }

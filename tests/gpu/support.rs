@@ -14,7 +14,7 @@ extern "C" __global__ void twice(const unsigned char* in, unsigned char* out, un
 "#;
 
 /// A fake device that knows the kernel `twice`, and fails at any other.
-pub fn fake(mode: Mode) -> Arc<Fake> {
+pub(crate) fn fake(mode: Mode) -> Arc<Fake> {
     Fake::new(mode, |name, _: Launch, arguments: &[*const c_void]| match (name, arguments) {
         ("twice", &[from, to, count]) => {
             // SAFETY: two addresses and a count, of memory that the caller of the launch keeps alive.
@@ -29,14 +29,18 @@ pub fn fake(mode: Mode) -> Arc<Fake> {
 }
 
 /// The kernel `twice` on a fake device.
-pub fn twice(gpu: &Gpu) -> Kernel {
+pub(crate) fn twice(gpu: &Gpu) -> Kernel {
     // SAFETY: the fake device takes any bytes.
     unsafe { gpu.load_bytes(b"no code") }.unwrap().kernel("twice").unwrap()
 }
 
+/// Set where there must be a GPU.
+pub(crate) const EXPECT: &str = "METACL_TEST_EXPECTS_A_GPU";
+
 /// The first real GPU with the kernel `twice`, where there is one.
-pub fn real() -> Option<(Gpu, Kernel)> {
+pub(crate) fn real() -> Option<(Gpu, Kernel)> {
     if !devices().is_ok_and(|devices| !devices.is_empty()) {
+        assert!(std::env::var_os(EXPECT).is_none(), "no GPU: {:?}", devices());
         eprintln!("no GPU: only the fake device is tested");
         return None;
     }

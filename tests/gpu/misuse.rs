@@ -1,15 +1,12 @@
-//! What the fake device notices: memory, handles and launches used wrongly, and errors of queued work that stay. Order among streams is
-//! in `gpu_order.rs`.
-
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! What the fake device notices: memory, handles and launches used wrongly, and errors of queued work that stay. Order
+//! among streams is in `order.rs`.
 
 use std::sync::Arc;
 
-use gpu_support::{fake, real, twice};
 use metacl::gpu::fake::{Fake, Mode, POISON};
 use metacl::gpu::{Arguments, Driver, Gpu, GpuError, Launch, Misuse, RawEvent, RawFunction, RawModule, RawStream};
 
-mod gpu_support;
+use crate::support::{fake, real, twice};
 
 const SHAPE: Launch = Launch { grid: 1, block: 32, shared: 0 };
 
@@ -51,7 +48,7 @@ fn new_device_memory_is_poison_and_new_pinned_memory_zero() {
 }
 
 #[test]
-fn copies_fills_and_parts_land_where_they_should() {
+fn copies_fills_and_parts_land_where_they_should_on_a_real_gpu_too() {
     for gpu in [Some(lazy().1), real().map(|real| real.0)].into_iter().flatten() {
         let stream = gpu.stream().unwrap();
         let (one, other) = (gpu.allocate(16).unwrap(), gpu.allocate(8).unwrap());

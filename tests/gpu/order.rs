@@ -1,13 +1,10 @@
-//! Order among streams: a pipeline with two buffers of each kind is right under every order that its events allow, and wrong under some
-//! order where any of its waits is missing. On a machine with a GPU, that runs the pipeline too.
+//! Order among streams: a pipeline with two buffers of each kind is right under every order that its events allow, and
+//! wrong under some order where any of its waits is missing. On a machine with a GPU, that runs the pipeline too.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-use gpu_support::{fake, real, twice};
 use metacl::gpu::fake::{Mode, Operation};
 use metacl::gpu::{Arguments, DeviceBuffer, Event, Gpu, Kernel, Launch, PinnedBuffer, RawStream, Stream};
 
-mod gpu_support;
+use crate::support::{fake, real, twice};
 
 const BYTES: usize = 64;
 const STEPS: usize = 8;
@@ -54,8 +51,8 @@ impl Half {
     }
 }
 
-/// Host to device, kernel, device to host, each on its stream, for `STEPS` steps; all waits but `missing`. True where every step's
-/// bytes arrive.
+/// Host to device, kernel, device to host, each on its stream, for `STEPS` steps; all waits but `missing`. True where
+/// every step's bytes arrive.
 fn is_right(gpu: &Gpu, kernel: &Kernel, streams: &[Stream; 3], missing: Option<Wait>) -> bool {
     let [copy, compute, back] = streams;
     let mut halves = [Half::new(gpu), Half::new(gpu)];
@@ -71,7 +68,8 @@ fn is_right(gpu: &Gpu, kernel: &Kernel, streams: &[Stream; 3], missing: Option<W
         half.slot.fill(value(step));
 
         wait(copy, &half.computed, Wait::Input);
-        // SAFETY: all buffers outlive the synchronising below; what is missing, if anything, is what is tested, on a fake device.
+        // SAFETY: all buffers outlive the synchronising below; what is missing, if anything, is what is tested, on a
+        // fake device.
         unsafe { copy.copy_to_device(&half.input, 0, &half.slot) }.unwrap();
         copy.record(&half.copied).unwrap();
 
@@ -134,7 +132,7 @@ fn every_missing_wait_is_wrong_under_some_order() {
         };
         let caught = modes().filter(wrong).count();
         println!("{missing:?}: {caught} of {} orders", SEEDS + 2);
-        assert!(caught > 10, "without {missing:?}, only {caught} orders are wrong");
+        assert!(caught > 40, "without {missing:?}, only {caught} orders are wrong");
         assert!(!wrong(&Mode::Eager), "at once, nothing is missed");
     }
 }
