@@ -6,10 +6,10 @@ use std::sync::atomic::AtomicBool;
 use super::parts::{
     blank_encoder, embed_spec, episodes, init, loader_options, objective, optimizer, pretraining, tricks,
 };
+use super::place::Place;
 use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
 use crate::augment::ViewSpec;
 use crate::config::{Config, Loaded};
-use crate::device;
 use crate::episode::Planner;
 use crate::shard::ShardSet;
 use crate::train::judge::judge;
@@ -21,6 +21,8 @@ const MOST_PIXEL_BYTES: u64 = 4 << 30;
 
 pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
     let config = &loaded.config;
+    let place = Place::find(config)?;
+    let device = place.device;
     let data = Data::open(config)?;
     match &data.test {
         None if config.final_eval || config.eval_only => return Err(no_test(config)),
@@ -31,11 +33,11 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
         _ => {}
     }
     let ckpt = named_checkpoint(config)?;
-    let device = device::best();
     let (spec, unseeded) = pretraining(config, device)?;
     Planner::new(unseeded, data.train.len())?;
 
     let mut records = Records::open(loaded, logs, data.train.identity(), console)?;
+    place.introduce(&mut records);
     let seed = records.seed();
     let episodes = episodes(config, seed);
     let planner = Planner::new(episodes.clone(), data.train.len())?;
@@ -67,7 +69,7 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
         config.views()
     ));
     records.say(&describe(&task.encoder, &data, device));
-    let position = go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, stop)?;
+    let position = go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, &place, stop)?;
 
     let ended = Some(position.iter) == config.iters || config.eval_only;
     let judgement = match &data.test {
