@@ -16,18 +16,6 @@ pub(super) struct Chunk<'a> {
 }
 
 impl<'a> Chunk<'a> {
-    /// `bytes`: from its start on; `blocks`: at most [`CHUNK`]; `length`: as its block row declares.
-    fn open(bytes: &'a [u8; CHUNK_BOUND], blocks: usize, length: usize) -> Result<Self, (&'static str, usize)> {
-        let chunk = Self { bytes, blocks, length, control: u16_at(bytes, 3) as usize };
-        if chunk.dc_bits() > 16 {
-            return Err(("number of bits of a DC", chunk.dc_bits()));
-        }
-        if chunk.control > BLOCK_CONTROL * blocks {
-            return Err(("length of the masks and widths of a chunk", chunk.control));
-        }
-        Ok(chunk)
-    }
-
     /// From the chunk's first byte on.
     pub(super) fn bytes(&self) -> &'a [u8; CHUNK_BOUND] {
         self.bytes
@@ -132,6 +120,16 @@ fn value(code: u16, width: usize) -> i16 {
     if stored < 0 { stored } else { stored + 1 }
 }
 
+/// Where a chunk lies in its record.
+pub(super) struct Place {
+    /// Its first byte.
+    pub(super) start: usize,
+    /// Bytes up to its declared end, padding included: even, at most 131070.
+    pub(super) length: usize,
+    /// Blocks in it, at most [`CHUNK`].
+    pub(super) blocks: usize,
+}
+
 /// A block row inside a record.
 pub(super) struct BlockRow {
     mcu_row: usize,
@@ -177,6 +175,23 @@ impl BlockRow {
         if chunks == 0 { 0 } else { 2 * u16_at(record.bytes(), self.ends + 2 * (chunks - 1)) as usize }
     }
 
+    /// Where chunk `index` lies; its head has been checked.
+    pub(super) fn place(&self, record: &Record<'_>, index: usize) -> Result<Place, CoefError> {
+        let (start, end) = (self.data() + self.end(record, index), self.data() + self.end(record, index + 1));
+        if end > self.limit || start + CHUNK_HEAD > end {
+            return Err(self.wrong("end of a chunk", end));
+        }
+        let place = Place { start, length: end - start, blocks: CHUNK.min(self.columns - index * CHUNK) };
+        let (dc_bits, control) = (record.bytes()[start + 2], u16_at(record.bytes(), start + 3).into());
+        if dc_bits > 16 {
+            return Err(self.wrong("number of bits of a DC", dc_bits.into()));
+        }
+        if control > BLOCK_CONTROL * place.blocks {
+            return Err(self.wrong("length of the masks and widths of a chunk", control));
+        }
+        Ok(place)
+    }
+
     /// Chunk `index`; `spare` holds its bytes where it starts near the record's end.
     pub(super) fn chunk<'a>(
         &self,
@@ -184,11 +199,7 @@ impl BlockRow {
         index: usize,
         spare: &'a mut [u8; CHUNK_BOUND],
     ) -> Result<Chunk<'a>, CoefError> {
-        let (start, end) = (self.data() + self.end(record, index), self.data() + self.end(record, index + 1));
-        if end > self.limit || start + CHUNK_HEAD > end {
-            return Err(self.wrong("end of a chunk", end));
-        }
-        let blocks = CHUNK.min(self.columns - index * CHUNK);
+        let Place { start, length, blocks } = self.place(record, index)?;
         let rest = &record.bytes()[start..];
         let bytes = match rest.first_chunk() {
             Some(bytes) => bytes,
@@ -198,7 +209,7 @@ impl BlockRow {
                 &*spare
             }
         };
-        Chunk::open(bytes, blocks, end - start).map_err(|(what, value)| self.wrong(what, value))
+        Ok(Chunk { bytes, blocks, length, control: u16_at(bytes, 3).into() })
     }
 
     /// The error for a chunk whose blocks do not end where it does.

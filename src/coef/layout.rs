@@ -157,6 +157,11 @@ impl<'a> Record<'a> {
         Ok(range)
     }
 
+    /// Where the bytes of MCU rows `rows`, which are not none, are.
+    pub(super) fn band(&self, rows: std::ops::Range<usize>) -> std::ops::Range<usize> {
+        self.start(rows.start)..self.start(rows.end)
+    }
+
     /// Quantisation table of component `component`, natural order.
     pub(super) fn quantisation(&self, component: usize) -> [u16; 64] {
         std::array::from_fn(|index| u16_at(self.bytes, self.tables[component] + 2 * index))

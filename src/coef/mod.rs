@@ -3,7 +3,8 @@
 //!
 //! - [`Coefficients`]: what a JPEG holds once its entropy code is undone;
 //! - [`encode`]: coefficients to a record, [`coefficients`]: back;
-//! - [`Expander`]: a record to pixels; [`preview`]: to a picture of an eighth; [`header`]: to sizes.
+//! - [`Expander`]: a record to pixels; [`preview`]: to a picture of an eighth; [`header`]: to sizes;
+//! - [`device`]: what kernels need to do what [`Expander`] does.
 //!
 //! Not here: JPEG files (`decode`), shard files (`shard`), threads.
 //!
@@ -11,6 +12,7 @@
 
 mod chunk;
 mod coefficients;
+pub mod device;
 mod encode;
 mod error;
 mod expand;

@@ -105,12 +105,15 @@ impl Machine {
     }
 
     fn missing(&self, network: Device) -> Option<RouteError> {
-        let no_gpu = |found: &str| Some(RouteError::NoGpu { found: found.to_owned() });
+        // The rest of the text says what to do, which RouteError says itself.
+        let no_gpu = |reason: &GpuError| {
+            let found = reason.to_string().split(';').next().unwrap_or_default().to_owned();
+            Some(RouteError::NoGpu { found })
+        };
         let torch = |reason: String| Some(RouteError::Torch { reason });
         match (&self.gpus, &self.torch) {
-            // The rest of the text says what to do, which RouteError says itself.
-            (Err(reason), _) => no_gpu(reason.to_string().split(';').next().unwrap_or_default()),
-            (Ok(found), _) if found.is_empty() => no_gpu("the NVIDIA driver sees no GPU"),
+            (Err(reason), _) => no_gpu(reason),
+            (Ok(found), _) if found.is_empty() => no_gpu(&GpuError::NoDevice),
             (Ok(_), CudaHalf::Failed(reason)) => torch(reason.to_string()),
             (Ok(_), _) if !network.is_cuda() => {
                 torch("torch finds none that it supports; nvidia-smi tells whether the driver works".to_owned())

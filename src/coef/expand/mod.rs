@@ -10,7 +10,7 @@ mod kernels;
 mod partial;
 pub(super) mod scalar;
 mod strip;
-mod window;
+pub(super) mod window;
 
 use partial::Partial;
 pub use partial::Upto;
@@ -64,7 +64,8 @@ impl Expander {
         verify: bool,
         out: &mut Planes,
     ) -> Result<(), CoefError> {
-        let (record, window) = opened(record, size, region, verify, out)?;
+        let (record, window) = opened(record, size, region, verify)?;
+        out.reset(region.size(), window.space == ColourSpace::Gray);
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = self.avx2 {
             return self.scratch.expand(avx2, &record, &window, verify, out);
@@ -78,7 +79,8 @@ impl Expander {
     /// As [`expand`](Self::expand).
     #[doc(hidden)]
     pub fn expand_upto(&mut self, record: &[u8], size: Size, upto: Upto, out: &mut Planes) -> Result<(), CoefError> {
-        let (record, window) = opened(record, size, size.rect(), false, out)?;
+        let (record, window) = opened(record, size, size.rect(), false)?;
+        out.reset(size, window.space == ColourSpace::Gray);
         #[cfg(target_arch = "x86_64")]
         if let Some(kernels) = self.avx2 {
             return self.scratch.expand(Partial { kernels, upto }, &record, &window, false, out);
@@ -87,14 +89,8 @@ impl Expander {
     }
 }
 
-/// The record, what of it makes `region`, and `out` at the region's size.
-fn opened<'a>(
-    record: &'a [u8],
-    size: Size,
-    region: Rect,
-    verify: bool,
-    out: &mut Planes,
-) -> Result<(Record<'a>, Window), CoefError> {
+/// The record, its header checked, and what of it makes `region`.
+pub(super) fn opened(record: &[u8], size: Size, region: Rect, verify: bool) -> Result<(Record<'_>, Window), CoefError> {
     let record = Record::open(record, verify)?;
     let header = record.header;
     if header.size != size {
@@ -103,7 +99,6 @@ fn opened<'a>(
     if region.size().area() == 0 || !region.fits(size) {
         return Err(CoefError::Region { region, size });
     }
-    out.reset(region.size(), header.space == ColourSpace::Gray);
     let window = Window::new(&header, region);
     Ok((record, window))
 }

@@ -100,19 +100,11 @@ impl Scratch {
         mcu_row: usize,
         verify: bool,
     ) -> Result<(), CoefError> {
-        let range = record.mcu_row(mcu_row, verify)?;
-        let mut at = range.start;
-        for (component, (part, table)) in window.parts[..window.count].iter().zip(tables).enumerate() {
-            let columns = record.header.blocks(component).0;
-            for (index, block_row) in record.header.block_rows(component, mcu_row).enumerate() {
-                let (row, next) = BlockRow::open(record, mcu_row, at, columns, range.end)?;
-                if part.rows.contains(&block_row) {
-                    self.block_row(kernels, record, &row, component, part, 1 + 8 * index, table)?;
-                }
-                at = next;
-            }
-        }
-        Ok(())
+        window.each_block_row(record, mcu_row, verify, |component, block_row, row| {
+            let part = &window.parts[component];
+            let index = block_row - part.factor * mcu_row;
+            self.block_row(kernels, record, row, component, part, 1 + 8 * index, &tables[component])
+        })
     }
 
     /// The samples of a block row, from row `to` of its strip on.
@@ -127,18 +119,17 @@ impl Scratch {
         to: usize,
         table: &Table,
     ) -> Result<(), CoefError> {
-        let wanted = &part.columns;
         let strip = &mut self.strips[component];
-        for index in wanted.start / CHUNK..wanted.end.div_ceil(CHUNK) {
+        for index in part.chunks() {
             let chunk = row.chunk(record, index, &mut self.spare)?;
-            let first = wanted.start.saturating_sub(index * CHUNK);
-            let count = (wanted.end - index * CHUNK).min(chunk.blocks) - first;
+            let wanted = part.of_chunk(index, chunk.blocks);
+            let (first, count) = (wanted.start, wanted.len());
             let cursor = kernels.skip(&chunk, first);
             let cursor = kernels.unpack(&chunk, first, count, cursor, &mut self.blocks);
             if first + count == chunk.blocks && !chunk.ends_at(cursor) {
                 return Err(row.contradiction(cursor));
             }
-            let from = to * strip.stride + 8 * (index * CHUNK + first - wanted.start);
+            let from = to * strip.stride + 8 * (index * CHUNK + first - part.columns.start);
             let presence = &chunk.presence()[first..first + count];
             kernels.transform(&self.blocks[..count], presence, table, &mut strip.samples[from..], strip.stride);
         }
