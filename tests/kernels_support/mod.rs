@@ -138,17 +138,8 @@ fn compiler() -> Command {
 fn built(sanitizer: Sanitizer) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = root.join("tests/kernels_host/exports.cpp");
-    let flags = [
-        "-std=c++20",
-        "-O2",
-        "-ffp-contract=off",
-        "-fPIC",
-        "-shared",
-        "-pthread",
-        "-Wall",
-        "-Wextra",
-        "-Werror",
-    ];
+    let flags =
+        ["-std=c++20", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-pthread", "-Wall", "-Wextra", "-Werror"];
     let flags = [&flags, sanitizer.flags()].concat();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let target = folder.join(format!("kernels-{}-{:016x}.so", sanitizer.name(), digest(root, &source, &flags)));

@@ -2,7 +2,8 @@
 //!
 //! - `pretrain`: an encoder and a head on episodes. `linear`: a linear layer on a saved encoder, or both of them on few labels.
 //! - `seeds`: that several times over. `few_shot`: labelled episodes. `subject`: the saved encoder. `parts`: what the stages need,
-//!   out of a config. `place`: devices. `dry_run`: what a run would do and need, as text. `surroundings`: what the report shows beside numbers.
+//!   out of a config. `place`: devices. `dry_run`: what a run would do and need, as text. `surroundings`: what the report shows
+//!   beside numbers. `step_bench`: how long steps take.
 
 mod dry_run;
 mod few_shot;
@@ -11,6 +12,7 @@ mod parts;
 mod place;
 mod pretrain;
 mod seeds;
+mod step_bench;
 mod subject;
 mod surroundings;
 
@@ -23,6 +25,7 @@ use tch::Device;
 pub(super) use self::parts::arch as network;
 use self::parts::{loader_options, shape};
 use self::place::Place;
+pub use self::step_bench::{StepBench, StepFigures, step_bench};
 use super::checkpoint::Checkpoint;
 use super::judge::comparable;
 use super::task::Task;
