@@ -1,8 +1,8 @@
 //! From sources to views on the device: what is copied when, on which stream, and who waits for whom.
 //!
 //! ```text
-//! host      list of batch k ──► copies ──────────────┐
-//! copies    [ waits: rendered k-2 ]  lists, sources  │ copied k
+//! host      [ waits: rendered k-2 ]  list of batch k ─► copies
+//! copies    lists, sources ──────────────────────────┐ copied k
 //! work      [ waits: copied k, consumer after k-2 ]  └─► expand ──► tables ──► views   │ rendered k
 //! consumer  (torch's stream) [ waits: rendered k ] ─────────────────────────────────────┴─► network on batch k
 //! ```
@@ -184,7 +184,6 @@ impl Stage {
         half.reserve(list, expanded_at + pixel_bytes, status_words)?;
         let lists = half.lists.write(list, expansion)?;
 
-        copies.wait(&half.rendered)?;
         // SAFETY: lists and arena belong to this half, which `finish` has seen idle; the parcel's bytes stay until `copied` has passed,
         // because `pending` keeps the batch.
         unsafe {
