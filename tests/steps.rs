@@ -105,7 +105,7 @@ fn patch(case: &Case<'_>, layout: RowLayout) -> Patch {
 }
 
 fn run(case: &Case<'_>, network: &LinearNetwork, images: &Tensor, layout: RowLayout) -> Forward {
-    tricks(case).step(network, images, layout, &draws(case, layout), case.number("it") as u64)
+    tricks(case).step(network, images, None, layout, &draws(case, layout), case.number("it") as u64)
 }
 
 #[test]
@@ -179,7 +179,7 @@ fn the_gradient_of_the_composed_step_is_its_slope() {
         let loss = |w: &Tensor, r: &Tensor| {
             let (w, r) = (w.shallow_clone(), r.shallow_clone());
             let network = LinearNetwork { w, r, head, temperature: 5.0, inputs: RefCell::default() };
-            tricks.step(&network, &images, layout, &draws, 20).loss
+            tricks.step(&network, &images, None, layout, &draws, 20).loss
         };
         let w = ((Tensor::arange(48 * 3, double) * 1.7).cos() * 0.3).reshape([48, 3]).set_requires_grad(true);
         let r = ((Tensor::arange(12, double) * 0.9).sin() * 0.5).reshape([3, 4]).set_requires_grad(true);

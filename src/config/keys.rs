@@ -63,6 +63,8 @@ keys! {
         augment: Augment = Augment::Auto;
         /// with augment cuda, who expands coefficient records to pixels: device: kernels; host: the loader's threads
         gpu_decode: GpuDecode = GpuDecode::Device;
+        /// folder of compiled kernels; unset: $XDG_CACHE_HOME/metacl/kernels, or .cache/metacl/kernels at home
+        kernel_cache: String = String::new();
         /// false: the training views of an evaluation are its test views
         aug: bool = true;
     }

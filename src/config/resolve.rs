@@ -36,7 +36,7 @@ pub(super) type Origins = BTreeMap<&'static str, Origin>;
 
 /// Reads a command line (without the program's name) and the file that it names.
 ///
-/// `variable` looks an environment variable up; only DATA_ROOT and IMAGENET_PATH are asked for.
+/// `variable` looks an environment variable up; DATA_ROOT, IMAGENET_PATH, XDG_CACHE_HOME and HOME are asked for.
 ///
 /// # Errors
 ///
@@ -88,6 +88,9 @@ fn resolve(
     notes.extend(foreign_temperature(&config, file_head, &origins));
     notes.extend(own_paths(&mut config));
     notes.extend(data_from_variable(&mut config, variable));
+    if config.kernel_cache.is_empty() {
+        config.kernel_cache = kernel_cache(variable).unwrap_or_default();
+    }
     fill(&mut config);
     check::check(&config, &origins)?;
     if config.dist == Dist::Ddp && config.nproc.is_none() {
@@ -172,6 +175,13 @@ fn own_paths(config: &mut Config) -> Vec<String> {
         }
     }
     notes
+}
+
+/// The user's folder of compiled kernels, as the XDG base directory specification has it.
+fn kernel_cache(variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let set = |name| variable(name).filter(|value| value.starts_with('/'));
+    let root = set("XDG_CACHE_HOME").or_else(|| Some(format!("{}/.cache", set("HOME")?)))?;
+    Some(format!("{root}/metacl/kernels"))
 }
 
 fn data_from_variable(config: &mut Config, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {

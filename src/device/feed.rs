@@ -319,8 +319,7 @@ fn lent(rendered: Rendered, view: ViewSpec, device: Device) -> Tensor {
 
 fn mix_args(mixing: &RowMixing, plan: &EpisodePlan, view: ViewSpec) -> MixArgs {
     let MixPlan { share, patch } = (mixing.draw)(plan.step);
-    let [top, left, height, width] =
-        patch.map_or([0; 4], |patch| [patch.top, patch.left, patch.height, patch.width]);
+    let [top, left, height, width] = patch.map_or([0; 4], |patch| [patch.top, patch.left, patch.height, patch.width]);
     // A patch of no pixels leaves the rows as they are: a blend by nothing.
     let (share, other) = if patch.is_some() { (1.0, 0.0) } else { (share, 1.0 - share) };
     MixArgs {

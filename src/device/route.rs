@@ -63,6 +63,9 @@ pub enum RouteError {
         /// What was found missing.
         found: String,
     },
+    /// There is one, but its kernels cannot be made or loaded.
+    #[error("augment is cuda, but {0}; or give --augment cpu or auto")]
+    Kernels(GpuError),
     /// There is one, but torch cannot use it, and views go where the network is.
     #[error("augment is cuda, but torch cannot use the GPU: {reason}; or give --augment cpu or auto")]
     Torch {
@@ -136,6 +139,7 @@ pub fn augment_route(asked: Augment, machine: &Machine, network: Device) -> Resu
         (Some(error), _) if asked == Augment::Cuda => Err(error),
         (Some(RouteError::NoGpu { found }), _) => on_cpu(found),
         (Some(RouteError::Torch { reason }), _) => on_cpu(format!("torch cannot use the GPU: {reason}")),
+        (Some(RouteError::Kernels(reason)), _) => on_cpu(reason.to_string()),
         (None, Device::Cuda(ordinal)) => {
             let why = machine.gpu().map_or_else(String::new, |gpu| gpu.name.clone());
             Ok(Choice { route: Route::Cuda { ordinal: ordinal as u32 }, why })

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::EvalError;
 use crate::augment::{ViewPolicy, ViewSpec};
-use crate::device::images;
+use crate::device::Feeder;
 use crate::episode::{EpisodePlan, EpisodeSpec, Order, Planner};
-use crate::loader::{LoaderOptions, load_views};
 use crate::shard::ShardSet;
 
 /// Features of samples and their classes.
@@ -20,7 +19,7 @@ pub struct Embedding {
 }
 
 /// What is embedded, and how it is loaded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct EmbedSpec {
     /// The view of each image; deterministic for evaluation.
     pub policy: ViewPolicy,
@@ -32,10 +31,8 @@ pub struct EmbedSpec {
     pub samples: u64,
     /// Seed of that choice and of random policies.
     pub seed: u64,
-    /// Threads and memory.
-    pub loader: LoaderOptions,
-    /// Where the encoder lives.
-    pub device: Device,
+    /// Loads and renders; knows where the encoder lives.
+    pub feeder: Feeder,
 }
 
 /// The classes of the images of `plan`, `[images]`.
@@ -69,13 +66,14 @@ pub fn embed(
     let steps = wanted.div_ceil(spec.batch.into());
 
     let (mut features, mut labels) = (Vec::new(), Vec::new());
-    for batch in load_views(set.clone(), planner, spec.loader, 0..steps)? {
+    for batch in spec.feeder.start(set, planner, 0..steps)? {
         let batch = batch?;
         labels.extend(labels_of(batch.plan(), set)?);
-        features.push(encode(&images(&batch, spec.view, spec.device)));
+        // A copy: what an encoder that changes nothing gives is the batch's own memory.
+        features.push(encode(&batch.images()).copy());
     }
     let features = Tensor::cat(&features, 0).narrow(0, 0, wanted as i64);
     labels.truncate(wanted as usize);
-    let labels = Tensor::from_slice(&labels).to_kind(Kind::Int64).to_device(spec.device);
+    let labels = Tensor::from_slice(&labels).to_kind(Kind::Int64).to_device(spec.feeder.device());
     Ok(Embedding { features, labels })
 }

@@ -22,6 +22,7 @@ pub use linear::{LinearProbe, linear_probe};
 pub use shares::{Counter, Shares};
 pub use subject::{Normalise, Subject};
 
+use crate::device::FeedError;
 use crate::loader::LoadError;
 
 /// Why an encoder cannot be judged.
@@ -31,6 +32,9 @@ pub enum EvalError {
     /// The images could not be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
+    /// They could not be brought to the device.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
     /// No few-shot episode can be drawn.
     #[error(transparent)]
     FewShot(#[from] FewShotError),

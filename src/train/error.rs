@@ -9,8 +9,8 @@ use super::log::LogError;
 use super::report::ReportError;
 use super::run_dir::RunDirError;
 use crate::config::ConfigError;
-use crate::device::RouteError;
 use crate::device::interop::InteropError;
+use crate::device::{FeedError, RouteError};
 use crate::episode::EpisodeError;
 use crate::eval::EvalError;
 use crate::loader::LoadError;
@@ -36,6 +36,8 @@ pub enum TrainError {
     Network(#[from] NnError),
     #[error(transparent)]
     Head(#[from] HeadError),
+    #[error(transparent)]
+    Feed(#[from] FeedError),
     #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]

@@ -8,12 +8,10 @@ use tch::{Device, Kind, Reduction, Tensor};
 
 use super::TrainError;
 use super::task::{Forward, Metrics, Task};
-use crate::augment::ViewSpec;
-use crate::device::images;
+use crate::device::{Batch, Feeder};
 use crate::episode::Planner;
 use crate::eval::embed::labels_of;
 use crate::eval::{Counter, Embedding, Subject};
-use crate::loader::{Batch, Delivery, LoaderOptions, load_views};
 use crate::nn::{BACKBONE, Mode, NnError, Role, Weight};
 use crate::shard::ShardSet;
 
@@ -48,18 +46,14 @@ pub struct LinearEvaluation {
     pub weight: Tensor,
     /// `[classes]`.
     pub bias: Tensor,
-    /// Size and filter of the views.
-    pub view: ViewSpec,
     /// Training images.
     pub train: Arc<ShardSet>,
     /// Held-out images, of the same classes.
     pub test: Arc<ShardSet>,
     /// Plans the test pass: one view of each image, in order.
     pub test_planner: Planner,
-    /// Threads and memory of the test pass.
-    pub loader: LoaderOptions,
-    /// Where everything lives.
-    pub device: Device,
+    /// Loads and renders the test pass; knows where everything lives.
+    pub feeder: Feeder,
 }
 
 impl LinearEvaluation {
@@ -97,7 +91,7 @@ impl LinearEvaluation {
     fn logits(&self, batch: &Batch) -> Result<(Tensor, Tensor), TrainError> {
         if let Input::Embedded { train, .. } = &self.input {
             let samples: Vec<i64> = batch.plan().samples.iter().map(|&sample| sample.into()).collect();
-            let samples = Tensor::from_slice(&samples).to_device(self.device);
+            let samples = Tensor::from_slice(&samples).to_device(self.feeder.device());
             let h = train.features.index_select(0, &samples);
             return Ok((self.classify(&h), train.labels.index_select(0, &samples)));
         }
@@ -107,8 +101,8 @@ impl LinearEvaluation {
 
     /// Logits and classes of the images of `batch`, which are of `set`.
     fn through_encoder(&self, batch: &Batch, set: &ShardSet, mode: Mode) -> Result<(Tensor, Tensor), TrainError> {
-        let labels = Tensor::from_slice(&labels_of(batch.plan(), set)?).to_device(self.device);
-        let features = || self.subject.features(&images(batch, self.view, self.device), mode);
+        let labels = Tensor::from_slice(&labels_of(batch.plan(), set)?).to_device(self.feeder.device());
+        let features = || self.subject.features(&batch.images(), mode);
         let h = if self.finetune { features() } else { tch::no_grad(features) };
         Ok((self.classify(&h), labels))
     }
@@ -160,7 +154,7 @@ impl Task for LinearEvaluation {
             }
             Input::Images => {
                 let steps = self.test_planner.steps_per_epoch();
-                for batch in load_views(self.test.clone(), self.test_planner.clone(), self.loader, 0..steps)? {
+                for batch in self.feeder.start(&self.test, self.test_planner.clone(), 0..steps)? {
                     let (logits, labels) = self.through_encoder(&batch?, &self.test, Mode::Eval)?;
                     judgement.count(&logits, &labels);
                 }
@@ -169,11 +163,8 @@ impl Task for LinearEvaluation {
         Ok(judgement.metrics(self.test.len()))
     }
 
-    fn delivery(&self) -> Delivery {
-        match self.input {
-            Input::Images => Delivery::U8,
-            Input::Embedded { .. } => Delivery::Nothing,
-        }
+    fn needs_images(&self) -> bool {
+        matches!(self.input, Input::Images)
     }
 
     /// The layer, and the backbone where it is trained.

@@ -39,7 +39,7 @@ pub use records::{Console, Position, Records};
 pub use setup::run;
 use task::Task;
 
-use crate::loader::Loader;
+use crate::device::Feed;
 use crate::optim::{Optimizer, Schedule};
 
 /// How often things happen; all counts are micro-batches.
@@ -70,7 +70,7 @@ pub struct Rhythm {
 pub fn train(
     task: &dyn Task,
     optimizer: &mut Optimizer,
-    mut loader: Loader,
+    mut feed: Feed,
     rhythm: &Rhythm,
     records: &mut Records,
     mut position: Position,
@@ -81,7 +81,7 @@ pub fn train(
     let mut loss_sum = Tensor::from(position.loss_sum).to_device(device);
     optimizer.zero_grad();
     let (mut save_due, mut numbered_due) = (false, false);
-    while let Some(batch) = loader.next() {
+    while let Some(batch) = feed.next() {
         let batch = batch?;
         let forward = task.forward(&batch)?;
         let share = if rhythm.accu_mean { 1.0 / rhythm.accu_iter as f64 } else { 1.0 };
@@ -103,7 +103,7 @@ pub fn train(
             task.updated(position.iter);
             optimizer.zero_grad();
         }
-        records.count(batch.plan(), loader.stats().consumer_wait);
+        records.count(batch.plan(), feed.stats().consumer_wait);
         drop(batch);
 
         let stopping = stop.load(Ordering::Relaxed);

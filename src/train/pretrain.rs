@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::objective::Objective;
 use super::step::{Networks, Rows, Tricks};
 use super::task::{Forward, Metrics, Task};
 use super::{TrainError, judge};
-use crate::augment::ViewSpec;
-use crate::device::images;
+use crate::device::feed::RowMixing;
+use crate::device::{Batch, Feeder};
+use crate::episode::mix::draw_mix;
 use crate::episode::{EpisodeSpec, Planner, RowLayout};
 use crate::eval::embed::EmbedSpec;
-use crate::loader::{Batch, LoadError, LoaderOptions, load_views};
+use crate::loader::LoadError;
 use crate::nn::{Encoder, HeadOut, Mode, NnError};
 use crate::shard::ShardSet;
 
@@ -41,10 +42,8 @@ pub struct Pretraining {
     pub test: Option<Arc<ShardSet>>,
     /// How images are embedded for kNN.
     pub embed: EmbedSpec,
-    /// Threads and memory of the test pass.
-    pub loader: LoaderOptions,
-    /// Where the network lives.
-    pub device: Device,
+    /// Loads and renders the test pass; knows where the network lives.
+    pub feeder: Feeder,
 }
 
 impl Networks for Learner {
@@ -70,22 +69,22 @@ impl Learner {
         trained
     }
 
-    /// The forward pass of `step` (0-based) on its images, `[rows, 3, size, size]` in the order of `layout`.
-    pub fn forward(&self, images: &Tensor, layout: RowLayout, step: u64) -> Forward {
+    /// The forward pass of `step` (0-based) on its images, `[rows, 3, size, size]` in the order of `layout`; `with_mixed`: see [`Tricks::step`].
+    pub fn forward(&self, images: &Tensor, with_mixed: Option<Tensor>, layout: RowLayout, step: u64) -> Forward {
         let draws = self.tricks.draw(&self.episodes, layout, step);
-        self.tricks.step(self, images, layout, &draws, step + 1)
+        self.tricks.step(self, images, with_mixed, layout, &draws, step + 1)
+    }
+
+    /// How a feed mixes rows, where queries are mixed.
+    pub fn row_mixing(&self) -> Option<RowMixing> {
+        let mixing = self.tricks.mixing?;
+        let (seed, size, layout) = (self.episodes.seed, self.episodes.view.size, self.episodes.layout());
+        let draw = Arc::new(move |step| draw_mix(seed, step, size));
+        Some(RowMixing { first: layout.support(mixing.supports).end, classes: layout.classes, draw })
     }
 }
 
 impl Pretraining {
-    fn images(&self, batch: &Batch) -> Tensor {
-        images(batch, self.view(), self.device)
-    }
-
-    fn view(&self) -> ViewSpec {
-        self.learner.episodes.view
-    }
-
     /// Mean loss and accuracy over one pass of `test`, without tricks, with the training transform (published behaviour).
     fn test_pass(&self, test: &Arc<ShardSet>) -> Result<Metrics, TrainError> {
         let _no_grad = tch::no_grad_guard();
@@ -98,9 +97,9 @@ impl Pretraining {
         let wanted = if self.embed.samples == 0 { test.len() } else { self.embed.samples };
         let steps = planner.steps_per_epoch().min(wanted.div_ceil(batch.into()));
         let (mut loss, mut accuracy) = (0.0, 0.0);
-        for batch in load_views(test.clone(), planner, self.loader, 0..steps)? {
+        for batch in self.feeder.start(test, planner, 0..steps)? {
             let batch = batch?;
-            let rows = objective.embed(encoder, &self.images(&batch), Mode::Eval);
+            let rows = objective.embed(encoder, &batch.images(), Mode::Eval);
             let out = objective.judge(&rows, batch.plan().layout);
             loss += out.loss.double_value(&[]);
             accuracy += out.accuracy().double_value(&[]);
@@ -112,7 +111,7 @@ impl Pretraining {
 impl Task for Pretraining {
     fn forward(&self, batch: &Batch) -> Result<Forward, TrainError> {
         let (layout, step) = (batch.plan().layout, batch.plan().step);
-        Ok(self.learner.forward(&self.images(batch), layout, step))
+        Ok(self.learner.forward(&batch.images(), batch.with_mixed(), layout, step))
     }
 
     fn updated(&self, it: u64) {
@@ -121,6 +120,10 @@ impl Task for Pretraining {
 
     fn accuracy_name(&self) -> &'static str {
         "train_contrast_acc"
+    }
+
+    fn row_mixing(&self) -> Option<RowMixing> {
+        self.learner.row_mixing()
     }
 
     fn evaluate(&self, features: bool) -> Result<Metrics, TrainError> {

@@ -133,7 +133,16 @@ impl Tricks {
     }
 
     /// The step `it` (from 1) on `images`, `[rows, 3, size, size]` in the order of `layout`.
-    pub fn step(&self, networks: &dyn Networks, images: &Tensor, layout: RowLayout, draws: &Draws, it: u64) -> Forward {
+    /// `mixed_below`: the images and the mixed rows below them, where the kernels that rendered the one have made the other.
+    pub fn step(
+        &self,
+        networks: &dyn Networks,
+        images: &Tensor,
+        mixed_below: Option<Tensor>,
+        layout: RowLayout,
+        draws: &Draws,
+        it: u64,
+    ) -> Forward {
         // What waits for the device comes before the network's work is queued.
         let turned = self.rotation.zip(draws.turns.as_ref()).map(|(rotation, turns)| {
             let labels = turn_labels(turns, images.device());
@@ -141,7 +150,7 @@ impl Tricks {
         });
         let mixing = self.mixing.zip(draws.mix.as_ref());
 
-        let rows = networks.embed(&with_mixed(images, layout, mixing));
+        let rows = networks.embed(&mixed_below.unwrap_or_else(|| with_mixed(images, layout, mixing)));
         let original = rows.part(0, layout.rows());
         let head = networks.judge(&original, layout);
         let accuracy = head.accuracy();

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use tch::Tensor;
 
 use super::TrainError;
-use crate::loader::{Batch, Delivery};
+use crate::device::Batch;
+use crate::device::feed::RowMixing;
 use crate::nn::NnError;
 
 /// Named numbers of a log line.
@@ -54,9 +55,14 @@ pub trait Task {
         Ok(Metrics::new())
     }
 
-    /// What batches must hold; a task that embedded its images before needs no pixels.
-    fn delivery(&self) -> Delivery {
-        Delivery::U8
+    /// Whether batches must hold images; a task that embedded them before needs plans alone.
+    fn needs_images(&self) -> bool {
+        true
+    }
+
+    /// How rows are mixed, where they are and kernels may do it.
+    fn row_mixing(&self) -> Option<RowMixing> {
+        None
     }
 
     /// Every tensor of a checkpoint, by name.

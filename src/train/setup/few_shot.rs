@@ -38,7 +38,7 @@ struct Row {
 
 pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path) -> Result<(), TrainError> {
     let config = &loaded.config;
-    let place = Place::find(config)?;
+    let place = Place::open(config)?;
     let device = place.device;
     let test = Data::held_out(config)?.ok_or_else(|| no_test(config))?;
     check(config, &test)?;
@@ -55,7 +55,8 @@ pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path) -> Result
     if let Some(note) = stem_note(config, spec) {
         records.say(&note);
     }
-    let embedding = embed(&test, &embed_spec(config, seed, device)?, |images| subject.features(images, Mode::Eval))?;
+    let embedding =
+        embed(&test, &embed_spec(config, seed, &place.feeder)?, |images| subject.features(images, Mode::Eval))?;
 
     let mut rows = Vec::new();
     for &shots in &config.shots {

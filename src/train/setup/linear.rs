@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::parts::{embed_spec, images, loader_options, optimizer};
+use super::parts::{embed_spec, images, optimizer};
 use super::place::Place;
 use super::subject::{saved_encoder, spec, stem_note, subject};
 use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
@@ -38,7 +38,7 @@ pub(super) struct Bench {
 impl Bench {
     /// Opens data and checkpoints; what does not fit is refused here, before a folder is made.
     pub(super) fn open(config: &Config) -> Result<Self, TrainError> {
-        let place = Place::find(config)?;
+        let place = Place::open(config)?;
         let data = Data::open(config)?;
         let test = data.test.clone().ok_or_else(|| no_test(config))?;
         same_classes(config, &data.train, &test)?;
@@ -112,12 +112,10 @@ impl Bench {
             input,
             weight,
             bias,
-            view,
             train: self.data.train.clone(),
             test: self.test.clone(),
             test_planner: Planner::new(in_order, self.test.len())?,
-            loader: loader_options(config),
-            device: self.place.device,
+            feeder: self.place.feeder.clone(),
         })
     }
 
@@ -132,7 +130,7 @@ impl Bench {
         if let Some((train, test)) = self.embedded.get() {
             return Ok((train.clone(), test.clone()));
         }
-        let spec = EmbedSpec { batch: images(batch), samples: 0, ..embed_spec(config, seed, self.place.device)? };
+        let spec = EmbedSpec { batch: images(batch), samples: 0, ..embed_spec(config, seed, &self.place.feeder)? };
         let encode = |set: &Arc<ShardSet>| embed(set, &spec, |images| subject.features(images, Mode::Eval));
         let both = (Rc::new(encode(&self.data.train)?), Rc::new(encode(&self.test)?));
         if self.saved.is_some() {

@@ -23,7 +23,7 @@ use std::sync::atomic::AtomicBool;
 use tch::Device;
 
 pub(super) use self::parts::arch as network;
-use self::parts::{loader_options, shape};
+use self::parts::shape;
 use self::place::Place;
 pub use self::step_bench::{StepBench, StepFigures, step_bench};
 use super::checkpoint::Checkpoint;
@@ -32,7 +32,6 @@ use super::task::Task;
 use super::{Console, Position, Records, Rhythm, TrainError, train};
 use crate::config::{self, Config, Loaded, Problem, Value};
 use crate::episode::Planner;
-use crate::loader::{LoaderOptions, load_views};
 use crate::nn::Encoder;
 use crate::optim::{Optimizer, Schedule};
 use crate::shard::{ShardSet, Verify};
@@ -156,9 +155,13 @@ fn go(
     records.surroundings(&position, surroundings::environment(config, data, place), || {
         surroundings::views(config, &planner, data)
     })?;
-    let options = LoaderOptions { delivery: task.delivery(), ..loader_options(config) };
-    let loader = load_views(data.clone(), planner, options, position.iter..iters)?;
-    train(task, optimizer, loader, &rhythm, records, position, stop)
+    let steps = position.iter..iters;
+    let feed = if task.needs_images() {
+        place.feeder.start_mixing(data, planner, steps, task.row_mixing())?
+    } else {
+        place.feeder.plans(data, planner, steps)?
+    };
+    train(task, optimizer, feed, &rhythm, records, position, stop)
 }
 
 fn describe(encoder: &Encoder, data: &Data, device: Device) -> String {

@@ -6,7 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::augment::ViewSpec;
 use crate::config::{self, Config, Problem};
-use crate::device::Augment;
+use crate::device::{Augment, Feeder};
 use crate::dist::World;
 use crate::episode::{EpisodeSpec, Order};
 use crate::eval::embed::EmbedSpec;
@@ -40,15 +40,14 @@ pub(super) fn episodes(config: &Config, seed: u64) -> EpisodeSpec {
     }
 }
 
-pub(super) fn embed_spec(config: &Config, seed: u64, device: Device) -> Result<EmbedSpec, TrainError> {
+pub(super) fn embed_spec(config: &Config, seed: u64, feeder: &Feeder) -> Result<EmbedSpec, TrainError> {
     Ok(EmbedSpec {
         policy: config.eval_policies()?.test,
         view: ViewSpec::bicubic(config.image_size()),
         batch: images(config.test_bs),
         samples: config.eval_samples.unwrap_or(0),
         seed,
-        loader: loader_options(config),
-        device,
+        feeder: feeder.clone(),
     })
 }
 

@@ -1,11 +1,15 @@
 //! Where a run computes: its device, and where its views are rendered.
 
+use std::path::PathBuf;
+
 use tch::Device;
 
-use super::parts::augment;
-use crate::config::{Config, Value};
-use crate::device::{Choice, Machine, Route, augment_route};
-use crate::gpu::DeviceInfo;
+use super::parts::{augment, loader_options};
+use crate::config::{self, Config, Value};
+use crate::device::{Augment, Choice, Feeder, Machine, Route, RouteError, augment_route};
+use crate::gpu::{Cache, DeviceInfo};
+use crate::loader::Expansions;
+use crate::stage::Engine;
 use crate::train::{Records, TrainError};
 
 /// Where a run computes.
@@ -14,6 +18,8 @@ pub(super) struct Place {
     pub device: Device,
     /// Where views are rendered.
     pub views: Choice,
+    /// Loads and renders; until [`Place::open`], by threads.
+    pub feeder: Feeder,
     /// Who expands coefficient records, where kernels render.
     decode: Option<String>,
     /// The card that is used.
@@ -22,7 +28,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// What `config` asks for on this machine.
+    /// What `config` asks for on this machine; nothing is compiled.
     ///
     /// # Errors
     /// Where it asks for a GPU that is not there.
@@ -32,7 +38,33 @@ impl Place {
         let views = augment_route(augment(config), &machine, device)?;
         let decode = matches!(views.route, Route::Cuda { .. }).then(|| config.gpu_decode.show());
         let gpu = machine.gpu().filter(|_| device.is_cuda()).cloned();
-        Ok(Self { device, views, decode, gpu, note: machine.note() })
+        let feeder = Feeder::on_cpu(loader_options(config), device);
+        Ok(Self { device, views, feeder, decode, gpu, note: machine.note() })
+    }
+
+    /// As [`find`](Self::find), with the kernels compiled where they render. Where `augment` is `auto` and they cannot be had, threads do.
+    ///
+    /// # Errors
+    /// Where `config` asks for a GPU or kernels that cannot be had.
+    pub(super) fn open(config: &Config) -> Result<Self, TrainError> {
+        let place = Self::find(config)?;
+        let Route::Cuda { ordinal } = place.views.route else { return Ok(place) };
+        let folder = (!config.kernel_cache.is_empty()).then(|| PathBuf::from(&config.kernel_cache));
+        match Engine::open(ordinal, &Cache { folder }) {
+            Ok(engine) => {
+                let expansions = match config.gpu_decode {
+                    config::GpuDecode::Host => Expansions::Host,
+                    config::GpuDecode::Device => Expansions::Device,
+                };
+                let feeder = Feeder::by_kernels(loader_options(config), place.device, engine, expansions);
+                Ok(Self { feeder, ..place })
+            }
+            Err(error) if augment(config) == Augment::Cuda => Err(RouteError::Kernels(error).into()),
+            Err(error) => {
+                let views = Choice { route: Route::Cpu, why: error.to_string() };
+                Ok(Self { views, decode: None, ..place })
+            }
+        }
     }
 
     /// Says it at the start of a run.

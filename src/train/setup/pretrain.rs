@@ -5,9 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use tch::Device;
 
-use super::parts::{
-    blank_encoder, embed_spec, episodes, init, loader_options, objective, optimizer, pretraining, tricks,
-};
+use super::parts::{blank_encoder, embed_spec, episodes, init, objective, optimizer, pretraining, tricks};
 use super::place::Place;
 use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
 use crate::augment::ViewSpec;
@@ -24,7 +22,7 @@ const MOST_PIXEL_BYTES: u64 = 4 << 30;
 
 pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
     let config = &loaded.config;
-    let place = Place::find(config)?;
+    let place = Place::open(config)?;
     let device = place.device;
     let data = Data::open(config)?;
     match &data.test {
@@ -46,9 +44,8 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
     let planner = Planner::new(episodes.clone(), data.train.len())?;
     let task = Pretraining {
         learner: learner(config, spec, episodes, device),
-        embed: embed_spec(config, seed, device)?,
-        loader: loader_options(config),
-        device,
+        embed: embed_spec(config, seed, &place.feeder)?,
+        feeder: place.feeder.clone(),
         train: data.train.clone(),
         test: data.test.clone(),
     };

@@ -5,16 +5,15 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use super::Data;
-use super::parts::{episodes, loader_options, optimizer, pretraining};
+use super::parts::{episodes, optimizer, pretraining};
 use super::place::Place;
 use super::pretrain::learner;
 use crate::config::{Config, ConfigError, Origin, Value};
-use crate::device::{images, interop};
+use crate::device::{Feed, interop};
 use crate::episode::Planner;
-use crate::loader::{Loader, load_views};
 use crate::optim::Optimizer;
 use crate::train::TrainError;
 use crate::train::pretrain::Learner;
@@ -84,12 +83,12 @@ pub fn step_bench(config: &Config, bench: &StepBench) -> Result<StepFigures, Tra
             (config.problem.show(), "steps of pre-training are timed: sim-clr, byol or simsiam".to_owned());
         return Err(ConfigError::Rule { origin: Origin::Default, key: "problem", value, rule }.into());
     }
-    let place = Place::find(config)?;
+    let place = Place::open(config)?;
     let (spec, _) = pretraining(config, place.device)?;
     let learner = learner(config, spec, episodes(config, config.seed.unwrap_or(0)), place.device);
-    let source = source(config, bench, &learner, place.device)?;
+    let source = source(config, bench, &learner, &place)?;
     let optimizer = optimizer(config, learner.trained());
-    let mut stretch = Stretch { learner, optimizer, source, device: place.device, lr: config.lr, step: 0 };
+    let mut stretch = Stretch { learner, optimizer, source, lr: config.lr, step: 0 };
 
     interop::reset_peak_memory(place.device)?;
     stretch.run(bench.warmup)?;
@@ -131,19 +130,19 @@ pub fn step_bench(config: &Config, bench: &StepBench) -> Result<StepFigures, Tra
 enum Source {
     /// Always this one.
     Noise(Tensor),
-    Loader(Loader),
+    Feed(Feed),
 }
 
-fn source(config: &Config, bench: &StepBench, learner: &Learner, device: Device) -> Result<Source, TrainError> {
+fn source(config: &Config, bench: &StepBench, learner: &Learner, place: &Place) -> Result<Source, TrainError> {
     let episodes = &learner.episodes;
     if bench.synthetic {
         let (rows, side) = (episodes.layout().rows() as i64, i64::from(episodes.view.size));
-        return Ok(Source::Noise(Tensor::rand([rows, 3, side, side], (Kind::Float, device))));
+        return Ok(Source::Noise(Tensor::rand([rows, 3, side, side], (Kind::Float, place.device))));
     }
     let data = Data::open(config)?;
     let planner = Planner::new(episodes.clone(), data.train.len())?;
     let steps = bench.warmup + bench.blocks.max(1) * bench.steps.max(1);
-    Ok(Source::Loader(load_views(data.train, planner, loader_options(config), 0..steps)?))
+    Ok(Source::Feed(place.feeder.start_mixing(&data.train, planner, 0..steps, learner.row_mixing())?))
 }
 
 /// Steps one after the other.
@@ -151,7 +150,6 @@ struct Stretch {
     learner: Learner,
     optimizer: Optimizer,
     source: Source,
-    device: Device,
     lr: f64,
     step: u64,
 }
@@ -162,14 +160,14 @@ impl Stretch {
         let mut loss = None;
         for _ in 0..steps {
             let layout = self.learner.episodes.layout();
-            let images = match &mut self.source {
-                Source::Noise(images) => images.shallow_clone(),
-                Source::Loader(loader) => match loader.next() {
-                    Some(batch) => images(&batch?, self.learner.episodes.view, self.device),
+            let (images, with_mixed) = match &mut self.source {
+                Source::Noise(images) => (images.shallow_clone(), None),
+                Source::Feed(feed) => match feed.next().transpose()? {
+                    Some(batch) => (batch.images(), batch.with_mixed()),
                     None => break,
                 },
             };
-            let forward = self.learner.forward(&images, layout, self.step);
+            let forward = self.learner.forward(&images, with_mixed, layout, self.step);
             self.optimizer.zero_grad();
             self.optimizer.scale(&forward.loss).backward();
             self.optimizer.step(self.lr);
@@ -184,7 +182,7 @@ impl Stretch {
     fn waited(&self) -> Duration {
         match &self.source {
             Source::Noise(_) => Duration::ZERO,
-            Source::Loader(loader) => loader.stats().consumer_wait,
+            Source::Feed(feed) => feed.stats().consumer_wait,
         }
     }
 }
