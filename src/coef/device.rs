@@ -314,7 +314,7 @@ struct Plane {
 
 fn check_place(place: PixelPlace, region: Rect, gray: bool) {
     let whole = u64::from(place.stride) * u64::from(region.height) <= u64::from(place.plane);
-    let aligned = place.offset % 4 == 0 && place.stride % 4 == 0 && place.plane % 4 == 0;
+    let aligned = place.offset.is_multiple_of(4) && place.stride.is_multiple_of(4) && place.plane.is_multiple_of(4);
     assert!(aligned && place.stride >= region.width && (gray || whole), "{place:?} for {region:?}");
 }
 
