@@ -6,7 +6,7 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
+#include <barrier>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -43,32 +43,17 @@ inline thread_local Dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace host {
 inline unsigned char* shared = nullptr;
-inline std::mutex one_launch;
-
-// Where the threads of a block meet. What a thread that leaves late reads was written when all had come, never by one that has gone on:
-// std::barrier (GCC 12) shares more between its rounds; ThreadSanitizer takes that for an order of what the threads did, and misses races.
-class Barrier {
- public:
-  explicit Barrier(unsigned threads) : threads(threads) {}
-  void meet() {
-    const unsigned now = round.load(std::memory_order_relaxed);
-    if (come.fetch_add(1, std::memory_order_acq_rel) + 1 == threads) {
-      come.store(0, std::memory_order_relaxed);
-      round.store(now + 1, std::memory_order_release);
-    } else {
-      while (round.load(std::memory_order_acquire) == now) std::this_thread::yield();
-    }
-  }
-
- private:
-  const unsigned threads;
-  std::atomic<unsigned> come{0}, round{0};
-};
-inline Barrier* barrier = nullptr;
+// Two barriers, met in turn: a thread that wakes late at one would else see who has come to the next, and ThreadSanitizer would take that
+// for an order of what they did between the two.
+inline std::barrier<>* barriers[2] = {nullptr, nullptr};
+inline thread_local unsigned turn = 0;
 
 inline void meet() {
-  if (barrier != nullptr) barrier->meet();
+  if (barriers[turn] == nullptr) return;
+  barriers[turn]->arrive_and_wait();
+  turn ^= 1;
 }
+inline std::mutex one_launch;
 
 // Runs `kernel` on `grid` blocks of `block` threads with `bytes` of dynamic shared memory, filled with a pattern that is no zero.
 template <typename... Parameters>
@@ -92,12 +77,12 @@ void launch(void (*kernel)(Parameters...), unsigned grid, unsigned block, unsign
   if (block == 1) {
     run(0);
   } else {
-    Barrier meeting(block);
-    barrier = &meeting;
+    std::barrier<> first(block), second(block);
+    barriers[0] = &first, barriers[1] = &second;
     std::vector<std::thread> threads;
     for (unsigned thread = 0; thread < block; ++thread) threads.emplace_back(run, thread);
     for (auto& thread : threads) thread.join();
-    barrier = nullptr;
+    barriers[0] = barriers[1] = nullptr;
   }
   std::free(shared);
   shared = nullptr;
