@@ -58,6 +58,7 @@ pub mod episode;
 pub mod loader;
 
 pub mod sheet;
+pub mod stage;
 
 #[cfg(feature = "torch")]
 pub mod device;

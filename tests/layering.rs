@@ -10,7 +10,7 @@ use paths::Named;
 mod paths;
 
 /// The modules of `src/lib.rs` and their ranks.
-const RANKS: [(&str, u8); 19] = [
+const RANKS: [(&str, u8); 20] = [
     ("rng", 0),
     ("image", 0),
     ("shard", 1),
@@ -21,6 +21,7 @@ const RANKS: [(&str, u8); 19] = [
     ("episode", 4),
     ("loader", 5),
     ("sheet", 6),
+    ("stage", 6),
     ("device", 6),
     ("nn", 6),
     ("optim", 6),

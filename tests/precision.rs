@@ -48,3 +48,43 @@ fn evaluation_is_exact_whatever_the_precision() {
     let features = |precision| encoder(precision).features(&images, Mode::Eval);
     assert_eq!(features(Precision::Bf16), features(Precision::F32));
 }
+
+/// Loss, gradients and state of one step in a memory layout.
+fn laid_out(arch: Arch, channels_last: bool) -> (f64, Vec<(String, Tensor)>, Encoder) {
+    let spec = EncoderSpec { arch, stem: Stem::Cifar };
+    let encoder = Encoder::new(spec, Kind::Float, Device::Cpu, 1, InitStyle::Torch);
+    let encoder = encoder.with_channels_last(Some(channels_last));
+    let images = (Tensor::arange(8 * 3 * 256, (Kind::Float, Device::Cpu)) * 0.37).sin() * 0.5 + 0.5;
+    let z = encoder.project(&encoder.features(&images.reshape([8, 3, 16, 16]), Mode::Train), Mode::Train);
+    let loss = Head::Contrastive { temperature: 2.0 }.judge(&z, RowLayout::new(4, 2)).loss;
+    loss.backward();
+    let trained = encoder.weights().trained().into_iter().filter(|(_, weight)| weight.grad().defined());
+    let gradients = trained.map(|(name, weight)| (name, weight.grad())).collect();
+    (loss.double_value(&[]), gradients, encoder)
+}
+
+#[test]
+fn channels_last_changes_memory_and_not_values() {
+    for arch in [Arch::ResNet18, Arch::Conv4 { filters: 16 }] {
+        let (last, first) = (laid_out(arch, true), laid_out(arch, false));
+        assert!((last.0 - first.0).abs() < 1e-5 * first.0, "{arch:?}: {} {}", last.0, first.0);
+        assert_eq!(last.1.len(), first.1.len());
+        // Sums in another order: near zero only against the largest gradient of the tensor.
+        for ((name, a), (_, b)) in last.1.iter().zip(&first.1) {
+            let (off, most) = ((a - b).abs().max().double_value(&[]), b.abs().max().double_value(&[]));
+            assert!(off <= 1e-5 + 1e-4 * most, "{arch:?} {name}: off by {off} of {most}");
+        }
+        let strides = |encoder: &Encoder| {
+            let convolutions = encoder.weights().state().into_iter().filter(|(_, tensor)| tensor.dim() == 4);
+            convolutions.map(|(_, tensor)| tensor.stride()[1] == 1).collect::<Vec<_>>()
+        };
+        assert!(strides(&last.2).into_iter().all(|innermost| innermost));
+        assert!(strides(&first.2).contains(&false));
+        // The optimizer holds the network's own tensors, whatever their layout.
+        let trained = last.2.weights().trained();
+        let at = trained.iter().position(|(name, _)| name == "convnet.conv1.weight").expect("every backbone has it");
+        let _ = tch::no_grad(|| trained[at].1.shallow_clone().fill_(0.25));
+        let (name, weight) = last.2.weights().state().swap_remove(0);
+        assert_eq!((name.as_str(), weight.double_value(&[0, 0, 0, 0])), ("convnet.conv1.weight", 0.25));
+    }
+}

@@ -1,10 +1,10 @@
-//! Build script: compiles the C half of `src/decode/coefficients` (feature `turbo`) and the C++ half of `src/nn/autocast` (feature
-//! `torch`), and writes into every binary, test and bench
-//! where its shared libraries lie, so that they run from any folder with no variable set.
+//! Build script: compiles the C half of `src/decode/coefficients` (feature `turbo`) and the C++ shims over libtorch (feature `torch`), and
+//! writes into every binary, test and bench where its shared libraries lie, so that they run from any folder with no variable set.
 //!
-//! - `LIBTORCH/lib` (feature `torch`): libtorch and the CUDA runtime it was built with. Its CUDA half is linked explicitly: no
-//!   symbol of ours refers to it, so the linker would drop it, and with it every GPU.
+//! - `LIBTORCH/lib` (feature `torch`): libtorch and the CUDA runtime it was built with. Its CUDA half is not linked but opened at run time
+//!   (`src/device/interop/open.rs`), so that one build serves machines with and without a GPU.
 //! - `.libtorch/cuda` (feature `cuda`): NVRTC, opened at run time.
+//! - `../lib` beside the program: for programs that are carried to another machine (`tools/gpu_bundle`).
 
 use std::path::{Path, PathBuf};
 
@@ -13,21 +13,17 @@ fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     if let Some(lib) = libtorch() {
         rpath(&lib);
-        let cuda = lib.join("libtorch_cuda.so");
-        println!("cargo:rerun-if-changed={}", lib.display());
-        if cuda.exists() {
-            println!("cargo:rustc-link-arg=-Wl,--push-state,--no-as-needed,{},--pop-state", cuda.display());
-        }
     }
     if std::env::var_os("CARGO_FEATURE_CUDA").is_some()
         && let Some(root) = std::env::var_os("CARGO_MANIFEST_DIR")
     {
         rpath(&Path::new(&root).join(".libtorch/cuda"));
     }
+    rpath(Path::new("$ORIGIN/../lib"));
     #[cfg(feature = "turbo")]
     coefficients();
     #[cfg(feature = "torch")]
-    autocast();
+    shims();
 }
 
 /// The shim over libjpeg, against the headers that turbojpeg-sys has installed; its symbols are in that crate's static library.
@@ -39,11 +35,13 @@ fn coefficients() {
     cc::Build::new().file(SHIM).includes(include.split(',')).compile("metacl_coefficients");
 }
 
-/// The shim over libtorch's autocast, with torch-sys's flags; one file, 15 s for its headers.
+/// The shims over libtorch, with torch-sys's flags; 15 s, nearly all of them for autocast's headers.
 #[cfg(feature = "torch")]
-fn autocast() {
-    const SHIM: &str = "src/nn/autocast/shim.cpp";
-    println!("cargo:rerun-if-changed={SHIM}");
+fn shims() {
+    const SHIMS: [&str; 2] = ["src/nn/autocast/shim.cpp", "src/device/interop/shim.cpp"];
+    for file in SHIMS.iter().chain(&["src/guarded.hpp"]) {
+        println!("cargo:rerun-if-changed={file}");
+    }
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
     let root = std::env::var_os("LIBTORCH").expect("LIBTORCH is libtorch's folder: run tools/setup");
     let include = Path::new(&root).join("include");
@@ -57,8 +55,8 @@ fn autocast() {
         .warnings(false)
         .opt_level(1)
         .debug(false)
-        .file(SHIM)
-        .compile("metacl_autocast");
+        .files(SHIMS)
+        .compile("metacl_shims");
 }
 
 /// The folder of libtorch's libraries; none where the feature is off or torch-sys looks for them by itself.

@@ -37,6 +37,7 @@
 //! - [`weights`]: resample tables. `reference`: the slow oracle. [`cpu`]: the executor.
 
 pub mod cpu;
+pub mod cuda;
 pub mod draw;
 pub mod plan;
 pub mod policy;

@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// Inside the image grown by the plan's `pad` on each side, so `x` and `y` may be negative.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, bytemuck::NoUninit)]
 pub struct CropBox {
     /// First column.
     pub x: i16,
@@ -48,7 +48,7 @@ const ORDER_SHIFT: u32 = 8;
 /// 48 bytes, `repr(C)`, no pointers; the same bytes go to every executor and into goldens. `flags`: bit 0 mirror, bits 1-2
 /// quarter turns, bit 3 gray, bits 4-7 which colour operations act (by id), bits 8-15 their order (four times two bits).
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::NoUninit)]
 pub struct ViewPlan {
     /// Row of the batch's table of sources.
     pub source: u32,

@@ -102,6 +102,17 @@ impl ViewPlan {
         Ok(())
     }
 
+    /// Whether `held`, a part of an image of `image` pixels, holds what the plan reads; the plan must pass [`check`](Self::check).
+    pub fn check_held(&self, held: Rect, image: Size) -> Result<(), PlanError> {
+        let need = self.region(image);
+        let end = |start: u32, length: u32| u64::from(start) + u64::from(length);
+        let covers = held.x <= need.x
+            && held.y <= need.y
+            && end(held.x, held.width) >= end(need.x, need.width)
+            && end(held.y, held.height) >= end(need.y, need.height);
+        if covers && held.fits(image) { Ok(()) } else { Err(PlanError::Region { need, held, image }) }
+    }
+
     /// The smallest rectangle of an image of `image` pixels that the plan reads; the plan must pass [`check`](Self::check).
     pub fn region(&self, image: Size) -> Rect {
         let CropBox { x, y, width, height } = self.crop;

@@ -42,7 +42,7 @@ const BAND_PIXELS: u32 = 4096;
 
 /// A chunk to expand: 32 bytes, by one block of threads.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::NoUninit)]
 pub struct ChunkTask {
     /// Its first byte in the copied records.
     pub bytes: u64,
@@ -68,7 +68,7 @@ pub struct ChunkTask {
 
 /// A region to make of samples: 88 bytes. The second and third component share size and place.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::NoUninit)]
 pub struct PictureTask {
     /// First byte of each component's samples; unused ones are 0.
     pub samples: [u64; 3],
@@ -108,7 +108,7 @@ impl PictureTask {
 /// Where the pixels of a region go: planes R, G, B of u8. Kernels write whole words of 4 bytes, so up to 3 bytes behind each row,
 /// whose values mean nothing.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::NoUninit)]
 pub struct PixelPlace {
     /// First byte; a multiple of 4.
     pub offset: u64,
@@ -121,7 +121,7 @@ pub struct PixelPlace {
 
 /// Rows of a region that one block of threads makes: 12 bytes.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::NoUninit)]
 pub struct BandTask {
     /// Which of the pictures.
     pub picture: u32,
@@ -229,6 +229,26 @@ impl Expansion {
         self.list_bands(job.region.size());
         self.pictures.push(picture(job.pixels, &window, &planes));
         Ok(Taken { copy, gray })
+    }
+
+    /// Adds the pictures of `other`, which count as those of `image`: its records were copied to `copied_at`, its pixels go to `pixels_at`.
+    pub fn append(&mut self, other: &Self, image: u32, copied_at: u64, pixels_at: u64) {
+        let (samples, tables, pictures) = (self.sample_bytes, self.tables.len() as u32, self.pictures.len() as u32);
+        self.chunks.extend(other.chunks.iter().map(|chunk| ChunkTask {
+            bytes: chunk.bytes + copied_at,
+            samples: chunk.samples + samples,
+            image,
+            table: chunk.table + tables,
+            ..*chunk
+        }));
+        self.pictures.extend(other.pictures.iter().map(|picture| PictureTask {
+            samples: picture.samples.map(|at| at + samples),
+            pixels: PixelPlace { offset: picture.pixels.offset + pixels_at, ..picture.pixels },
+            ..*picture
+        }));
+        self.bands.extend(other.bands.iter().map(|band| BandTask { picture: band.picture + pictures, ..*band }));
+        self.tables.extend_from_slice(&other.tables);
+        self.sample_bytes += other.sample_bytes;
     }
 
     /// Room for the samples of a component and its quantisation table, which it may share with the one before.

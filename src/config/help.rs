@@ -17,7 +17,8 @@ pub fn help() -> String {
          Other commands, each with its own --help:\n  \
            metacl-train export   write the backbone of a checkpoint for torchvision\n  \
            metacl-train import   make a checkpoint of PyTorch weights (.pth, .pth.tar, .safetensors)\n  \
-           metacl-train report   draw the report of a run anew\n",
+           metacl-train report   draw the report of a run anew\n  \
+           metacl-train step-bench   time training steps\n",
     );
     let defaults = Config::default().entries();
     let mut group = None;

@@ -3,7 +3,8 @@
 
 use super::table::{Group, Key, keys};
 use super::value::{
-    Arch, Dist, Family, FewShotHead, Head, Init, LrSchedule, Opt, Precision, Problem, TaskRot, Value, Verify,
+    Arch, Augment, Dist, Family, FewShotHead, GpuDecode, Head, Init, LrSchedule, Opt, Precision, Problem, TaskRot,
+    Value, Verify,
 };
 
 keys! {
@@ -58,6 +59,10 @@ keys! {
         verify: Verify = Verify::Always;
         /// images in a batch over all processes; each image is a class of the task
         batch_size: u64 = 256;
+        /// where views are rendered; auto: on the GPU where there is one
+        augment: Augment = Augment::Auto;
+        /// with augment cuda, who expands coefficient records to pixels: device: kernels; host: the loader's threads
+        gpu_decode: GpuDecode = GpuDecode::Device;
         /// false: the training views of an evaluation are its test views
         aug: bool = true;
     }
@@ -70,6 +75,8 @@ keys! {
         sync_bn: bool = true;
         /// f32, or the network's forward pass in bf16 or (on a GPU) f16; weights and losses stay f32
         precision: Precision = Precision::F32;
+        /// channels innermost in memory, of images and of convolution weights; unset: on a GPU with bf16 and f16; on the CPU of images alone
+        channels_last: Option<bool> = None;
         /// byol, simsiam: hidden units of projector and predictor; unset: 4096 (imagenet), 1024 (cifar), 512 (Conv4)
         byol_hidden: Option<u32> = None;
         /// byol, simsiam: width of an embedding

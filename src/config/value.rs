@@ -90,6 +90,7 @@ impl Value for String {
 
 impl<T: Value> Value for Option<T> {
     const ACCEPTS: &'static str = T::ACCEPTS;
+    const IS_SWITCH: bool = T::IS_SWITCH;
 
     fn parse(text: &str) -> Option<Self> {
         let unset = matches!(text, "" | "~" | "null" | "none" | "None") || (T::MINUS_ONE_IS_UNSET && text == "-1");
@@ -256,6 +257,22 @@ choices! {
         /// float16, with a scaled loss.
         F16 = "f16",
     }
+    /// Where views are rendered.
+    Augment {
+        /// On a GPU where there is one, else on the CPU.
+        Auto = "auto",
+        /// By the loader's threads.
+        Cpu = "cpu",
+        /// By kernels; without a GPU the run is refused.
+        Cuda = "cuda",
+    }
+    /// Who expands coefficient records for views that a GPU renders.
+    GpuDecode {
+        /// Kernels: the records' bytes go to the device.
+        Device = "device",
+        /// The loader's threads: pixels go to the device.
+        Host = "host",
+    }
     /// When checksums are compared.
     Verify {
         /// At every read, of what is read.
@@ -294,6 +311,7 @@ mod tests {
         assert_eq!(Option::<u64>::parse("7"), Some(Some(7)));
         assert_eq!(Option::<f64>::parse("-1"), Some(Some(-1.0)));
         assert_eq!(Option::<f64>::parse("null"), Some(None));
+        assert_eq!(Option::<bool>::parse("-1"), None);
     }
 
     #[test]

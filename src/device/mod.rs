@@ -1,9 +1,11 @@
 //! From a finished slot to tensors on the device.
 //!
-//! - [`rows`]: rows on the device, mixed and turned.
+//! - [`rows`]: rows on the device, mixed and turned. [`route`]: which device does what. [`interop`]: torch's side of CUDA.
 //!
 //! Not here: what a batch holds (`episode`), networks.
 
+pub mod interop;
+pub mod route;
 pub mod rows;
 
 use tch::{Device, Kind, Tensor};
@@ -11,10 +13,7 @@ use tch::{Device, Kind, Tensor};
 use crate::augment::ViewSpec;
 use crate::loader::Batch;
 
-/// The first CUDA device where this libtorch sees one, else the CPU.
-pub fn best() -> Device {
-    Device::cuda_if_available()
-}
+pub use route::{Augment, Choice, Machine, Route, RouteError, augment_route};
 
 /// The views of `batch` as `[rows, 3, size, size]`, f32 in 0..=1 (torchvision's `ToTensor`: value / 255).
 pub fn images(batch: &Batch, view: ViewSpec, device: Device) -> Tensor {

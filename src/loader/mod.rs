@@ -9,23 +9,33 @@
 //! Step `k` lives in slot `k % slots`: workers write rows where the consumer reads them; nothing is collated or reordered.
 //! Errors and panics of a worker reach the consumer as the error of that step. Dropping the [`Loader`] stops and joins all threads.
 //!
-//! - `ring`: slots, channels, threads, over any [`Produce`]. `slot`: the rows' memory. `views`: the real producer:
-//!   record, decode, render. [`stats`]: who was busy and who waited.
+//! - `ring`: slots, channels, threads, over any [`Fill`]. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
+//! - `views`: the producer of views: record, decode, render.
+//! - `sources`: the producer for devices that render themselves: record, decode or not; `parcel`: the memory of those.
+//!   [`stats`]: who was busy and who waited.
 //!
 //! Not here: what is drawn (`episode`), tensors (`device`).
 
 mod executor;
+mod parcel;
 mod ring;
+mod rows;
 mod slot;
+mod sources;
 pub mod stats;
 mod views;
 
 use crate::augment::want::PlanError;
 use crate::decode::DecodeError;
 use crate::episode::EpisodeError;
+use crate::gpu::GpuError;
 use crate::shard::ShardError;
 
-pub use ring::{Batch, Loader, Produce, RingSize};
+pub use parcel::{ImageSources, PIECE_ALIGN, Parcel, RegionSource, roomy};
+pub use ring::{Batch, Fill, Loader};
+pub use rows::{Produce, RingSize};
+pub use slot::RowBuffer;
+pub use sources::{Expansions, load_sources};
 pub use stats::{Laps, LoaderStats, Stage};
 pub use views::{Delivery, Executor, LoaderOptions, load_views};
 
@@ -69,6 +79,9 @@ pub enum LoadError {
         /// The panic's message.
         message: String,
     },
+    /// A device, or memory for it.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
     /// The operating system gave no thread.
     #[error("cannot start loader thread {thread}: {source}; use fewer workers")]
     Thread {

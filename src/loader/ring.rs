@@ -1,4 +1,4 @@
-//! The ring of slots and the threads that fill it.
+//! The ring of slots and the threads that fill it, whatever they hold.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,24 +13,26 @@ use super::slot::RowBuffer;
 use super::stats::{Laps, LoaderStats, Meter, Stage};
 use crate::episode::EpisodePlan;
 
-/// Makes the content of batches; the ring brings threads, order and memory.
-pub trait Produce: Send + Sync + 'static {
+/// Makes the content of batches; the ring brings threads and order.
+pub trait Fill: Send + Sync + 'static {
     /// What one worker keeps between tasks.
     type Scratch: Send;
+    /// Memory of one batch in flight.
+    type Slot: Send + Sync + 'static;
 
     /// A worker's scratch.
     fn scratch(&self) -> Self::Scratch;
 
-    /// Plans `step` (0-based).
-    fn plan(&self, step: u64) -> Result<EpisodePlan, LoadError>;
+    /// Plans `step` (0-based) and makes `slot` ready for it; nobody else uses the slot meanwhile.
+    fn plan(&self, step: u64, slot: &Self::Slot) -> Result<EpisodePlan, LoadError>;
 
-    /// Renders all views of source `image` of `plan`: `rows` are `(row of the plan, its bytes)`, every byte of which is to be written.
-    fn render(
+    /// Brings source `image` of `plan` into `slot`, while other workers bring other images of the same plan; each image is brought once.
+    fn fill(
         &self,
         scratch: &mut Self::Scratch,
         plan: &EpisodePlan,
         image: usize,
-        rows: &mut dyn Iterator<Item = (usize, &mut [u8])>,
+        slot: &Self::Slot,
         laps: &mut Laps,
     ) -> Result<(), LoadError>;
 }
@@ -46,19 +48,6 @@ const PARTS: usize = 16;
 /// Most images of a task: taking one from the queue costs as much as a tenth of a 32 px view.
 const MOST_IMAGES: usize = 32;
 
-/// Threads and memory of a ring, all at least 1.
-#[derive(Clone, Copy, Debug)]
-pub struct RingSize {
-    /// Worker threads.
-    pub workers: usize,
-    /// Batches in flight.
-    pub slots: usize,
-    /// Most rows of a batch.
-    pub rows: usize,
-    /// Bytes of a row.
-    pub row_bytes: usize,
-}
-
 /// One step on its way.
 struct Job {
     plan: EpisodePlan,
@@ -68,17 +57,17 @@ struct Job {
     failure: Mutex<Option<(usize, LoadError)>>,
 }
 
-struct Shared<P> {
+struct Shared<P: Fill> {
     producer: P,
-    buffers: Vec<RowBuffer>,
+    slots: Vec<P::Slot>,
     full: Vec<Sender<Result<Arc<Job>, LoadError>>>,
     meter: Meter,
     stop: AtomicBool,
 }
 
-/// Delivers the batches of a range of steps, in order.
-pub struct Loader {
-    ring: Arc<dyn Ring>,
+/// Delivers the batches of a range of steps, in order, each in a slot of memory `S`.
+pub struct Loader<S = RowBuffer> {
+    ring: Arc<dyn Ring<S>>,
     full: Vec<Receiver<Result<Arc<Job>, LoadError>>>,
     free: Vec<Sender<()>>,
     steps: Range<u64>,
@@ -87,15 +76,15 @@ pub struct Loader {
 }
 
 /// What loader and batches need of the shared part, whatever the producer.
-trait Ring: Send + Sync {
-    fn buffer(&self, slot: usize) -> &RowBuffer;
+trait Ring<S>: Send + Sync {
+    fn slot(&self, slot: usize) -> &S;
     fn meter(&self) -> &Meter;
     fn stop(&self);
 }
 
-impl<P: Produce> Ring for Shared<P> {
-    fn buffer(&self, slot: usize) -> &RowBuffer {
-        &self.buffers[slot]
+impl<P: Fill> Ring<P::Slot> for Shared<P> {
+    fn slot(&self, slot: usize) -> &P::Slot {
+        &self.slots[slot]
     }
     fn meter(&self) -> &Meter {
         &self.meter
@@ -105,21 +94,21 @@ impl<P: Produce> Ring for Shared<P> {
     }
 }
 
-impl Loader {
-    /// Starts the threads for the batches of `steps`.
+impl<S: Send + Sync + 'static> Loader<S> {
+    /// Starts the threads for the batches of `steps`: `workers` of them, at least one, and as many batches in flight as there are `slots`.
     ///
     /// # Errors
     /// [`LoadError::Thread`] where the system gives no thread.
-    pub fn start<P: Produce>(producer: P, size: RingSize, steps: Range<u64>) -> Result<Self, LoadError> {
-        let (full_in, full_out): (Vec<_>, Vec<_>) = (0..size.slots).map(|_| bounded(1)).unzip();
-        let (free_in, free_out): (Vec<_>, Vec<_>) = (0..size.slots).map(|_| bounded(1)).unzip();
-        let shared = Arc::new(Shared {
-            producer,
-            buffers: (0..size.slots).map(|_| RowBuffer::new(size.rows, size.row_bytes)).collect(),
-            full: full_in,
-            meter: Meter::default(),
-            stop: AtomicBool::new(false),
-        });
+    pub fn over<P: Fill<Slot = S>>(
+        producer: P,
+        slots: Vec<S>,
+        workers: usize,
+        steps: Range<u64>,
+    ) -> Result<Self, LoadError> {
+        let (full_in, full_out): (Vec<_>, Vec<_>) = slots.iter().map(|_| bounded(1)).unzip();
+        let (free_in, free_out): (Vec<_>, Vec<_>) = slots.iter().map(|_| bounded(1)).unzip();
+        let shared =
+            Arc::new(Shared { producer, slots, full: full_in, meter: Meter::default(), stop: AtomicBool::new(false) });
         for free in &free_in {
             free.send(()).expect("a new channel has room for one");
         }
@@ -135,12 +124,12 @@ impl Loader {
         // Made after `loader`, so that they go first where a thread cannot start and `loader` waits for the others to end.
         // Holds at most the tasks of `slots` steps.
         let (task_in, task_out) = unbounded();
-        for worker in 0..size.workers {
+        for worker in 0..workers {
             let (shared, tasks) = (shared.clone(), task_out.clone());
             loader.spawn(format!("worker-{worker}"), move || work(&shared, &tasks))?;
         }
         drop(task_out);
-        loader.spawn("planner".into(), move || plan_steps(&shared, size.workers, steps, &free_out, &task_in))?;
+        loader.spawn("planner".into(), move || plan_steps(&shared, workers, steps, &free_out, &task_in))?;
         Ok(loader)
     }
 
@@ -156,8 +145,8 @@ impl Loader {
     }
 }
 
-impl Iterator for Loader {
-    type Item = Result<Batch, LoadError>;
+impl<S> Iterator for Loader<S> {
+    type Item = Result<Batch<S>, LoadError>;
 
     /// Waits for the next step's batch; `None` after the last one or after an error.
     fn next(&mut self) -> Option<Self::Item> {
@@ -176,7 +165,7 @@ impl Iterator for Loader {
     }
 }
 
-impl Drop for Loader {
+impl<S> Drop for Loader<S> {
     fn drop(&mut self) {
         self.ring.stop();
         // Wakes the planner, which ends when it sees the stop, and with it the workers' tasks. Batches still alive keep their slots.
@@ -191,35 +180,32 @@ impl Drop for Loader {
 }
 
 /// A finished batch; dropping it frees its slot for a later step.
-pub struct Batch {
+pub struct Batch<S = RowBuffer> {
     job: Arc<Job>,
-    ring: Arc<dyn Ring>,
+    ring: Arc<dyn Ring<S>>,
     free: Sender<()>,
 }
 
-impl Batch {
-    /// What the rows show.
+impl<S> Batch<S> {
+    /// What it shows.
     pub fn plan(&self) -> &EpisodePlan {
         &self.job.plan
     }
 
-    /// The views, `[rows, 3, size, size]`: u8, or f32 in the machine's byte order at multiples of 4 (see
-    /// [`Delivery`](super::Delivery)).
-    pub fn bytes(&self) -> &[u8] {
-        // SAFETY: this step's tasks are done (its job came out of `full`), and the slot's next step is planned only after `free` is sent
-        // by this value's drop.
-        unsafe { self.ring.buffer(self.job.slot).rows(self.job.plan.views.len()) }
+    /// Its memory: all images are in it, and nobody writes until this value is dropped.
+    pub fn slot(&self) -> &S {
+        self.ring.slot(self.job.slot)
     }
 }
 
-impl Drop for Batch {
+impl<S> Drop for Batch<S> {
     fn drop(&mut self) {
         // Fails when the loader is gone: then nobody needs the slot.
         let _ = self.free.try_send(());
     }
 }
 
-fn plan_steps<P: Produce>(
+fn plan_steps<P: Fill>(
     shared: &Shared<P>,
     workers: usize,
     steps: Range<u64>,
@@ -233,7 +219,7 @@ fn plan_steps<P: Produce>(
             return;
         }
         laps.mark(Stage::PlanWait);
-        let planned = guard(step, 0, || shared.producer.plan(step));
+        let planned = guard(step, 0, || shared.producer.plan(step, &shared.slots[slot]));
         laps.mark(Stage::Plan);
         shared.meter.add(&mut laps);
         let plan = match planned {
@@ -260,7 +246,7 @@ fn plan_steps<P: Produce>(
     }
 }
 
-fn work<P: Produce>(shared: &Shared<P>, tasks: &Receiver<Task>) {
+fn work<P: Fill>(shared: &Shared<P>, tasks: &Receiver<Task>) {
     let mut scratch = None;
     let mut laps = Laps::default();
     while let Ok(Task { job, images }) = tasks.recv() {
@@ -270,7 +256,7 @@ fn work<P: Produce>(shared: &Shared<P>, tasks: &Receiver<Task>) {
         }
         let count = images.len();
         for image in images {
-            if let Err(error) = render(shared, &mut scratch, &job, image, &mut laps) {
+            if let Err(error) = fill(shared, &mut scratch, &job, image, &mut laps) {
                 // A panic may have left the scratch half-changed.
                 scratch = None;
                 let mut failure = job.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -294,22 +280,16 @@ fn work<P: Produce>(shared: &Shared<P>, tasks: &Receiver<Task>) {
     }
 }
 
-fn render<P: Produce>(
+fn fill<P: Fill>(
     shared: &Shared<P>,
     scratch: &mut Option<P::Scratch>,
     job: &Job,
     image: usize,
     laps: &mut Laps,
 ) -> Result<(), LoadError> {
-    let plan = &job.plan;
-    let mut rows = plan.rows_of(image).map(|row| {
-        // SAFETY: `rows_of` of different images are disjoint, each image is sent to one worker once, each row is visited once, and the
-        // consumer gets the slot only after `images_left` reaches zero.
-        (row, unsafe { shared.buffers[job.slot].row(row) })
-    });
-    guard(plan.step, image, || {
+    guard(job.plan.step, image, || {
         let scratch = scratch.get_or_insert_with(|| shared.producer.scratch());
-        shared.producer.render(scratch, plan, image, &mut rows, laps)
+        shared.producer.fill(scratch, &job.plan, image, &shared.slots[job.slot], laps)
     })
 }
 

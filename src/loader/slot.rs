@@ -7,7 +7,7 @@ use std::cell::UnsafeCell;
 struct Line([u8; 64]);
 
 /// `rows` rows of `row_bytes` bytes that different threads may write at the same time, each row by one thread only.
-pub(super) struct RowBuffer {
+pub struct RowBuffer {
     lines: Box<[UnsafeCell<Line>]>,
     rows: usize,
     row_bytes: usize,

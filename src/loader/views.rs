@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::LoadError;
 use super::executor::AnyRenderer;
-use super::ring::{Loader, RingSize};
+use super::ring::Loader;
+use super::rows::{Produce, RingSize};
 use super::stats::{Laps, Stage};
-use super::{LoadError, ring};
 use crate::augment::cpu::to_unit_f32;
 use crate::augment::want::shared_region;
-use crate::decode::{self, Decoder, Limits, Region, Want};
+use crate::decode::{self, DecodeError, Decoder, Limits, Region, Want};
 use crate::episode::{EpisodePlan, Planner, SampleMeta};
 use crate::image::Rect;
 use crate::shard::{ShardSet, Stored};
@@ -76,10 +77,7 @@ pub fn load_views(
     options: LoaderOptions,
     steps: Range<u64>,
 ) -> Result<Loader, LoadError> {
-    let spec = planner.spec();
-    // A short last batch may be all there is.
-    let images = u64::from(spec.batch).min(set.len()).div_ceil(spec.rank.1.into());
-    let classes = images as usize * spec.task.classes_per_image() as usize;
+    let (_, rows) = rows_of_batch(&planner, set.len());
     let value_bytes = match options.delivery {
         Delivery::U8 => 1,
         Delivery::UnitF32 => size_of::<f32>(),
@@ -88,10 +86,32 @@ pub fn load_views(
     let size = RingSize {
         workers: options.workers.max(1),
         slots: options.slots.max(1),
-        rows: classes * spec.views.len(),
-        row_bytes: spec.view.bytes() * value_bytes,
+        rows,
+        row_bytes: planner.spec().view.bytes() * value_bytes,
     };
     Loader::start(Views { set, planner, options }, size, steps)
+}
+
+/// Most images and rows of a batch of this process over a dataset of `samples`.
+pub(super) fn rows_of_batch(planner: &Planner, samples: u64) -> (usize, usize) {
+    let spec = planner.spec();
+    // A short last batch may be all there is.
+    let images = u64::from(spec.batch).min(samples).div_ceil(spec.rank.1.into()) as usize;
+    (images, images * spec.task.classes_per_image() as usize * spec.views.len())
+}
+
+/// The plan of `step` over `set`.
+pub(super) fn plan_of(planner: &Planner, set: &ShardSet, step: u64) -> Result<EpisodePlan, LoadError> {
+    planner.plan(step, |sample| {
+        let info = set.info(sample.into())?;
+        Ok(SampleMeta { size: info.size, label: info.label })
+    })
+}
+
+/// The error of a sample that does not decode, with its name.
+pub(super) fn decode_failure(set: &ShardSet, sample: u32, source: DecodeError) -> LoadError {
+    let name = set.name(sample.into()).unwrap_or("name unreadable").to_owned();
+    LoadError::Decode { sample, name, source }
 }
 
 struct Views {
@@ -108,7 +128,7 @@ struct Scratch {
     view: Vec<u8>,
 }
 
-impl ring::Produce for Views {
+impl Produce for Views {
     type Scratch = Scratch;
 
     fn scratch(&self) -> Self::Scratch {
@@ -121,10 +141,7 @@ impl ring::Produce for Views {
     }
 
     fn plan(&self, step: u64) -> Result<EpisodePlan, LoadError> {
-        let plan = self.planner.plan(step, |sample| {
-            let info = self.set.info(sample.into())?;
-            Ok::<_, LoadError>(SampleMeta { size: info.size, label: info.label })
-        })?;
+        let plan = plan_of(&self.planner, &self.set, step)?;
         if self.options.delivery == Delivery::Nothing {
             return Ok(plan);
         }
@@ -192,11 +209,8 @@ impl Views {
         region: Rect,
     ) -> Result<Region<'a>, LoadError> {
         let want = Want { region, verify: stored.check_parts };
-        decoder.decode(stored.info.codec, stored.bytes, plan.sizes[image], want).map_err(|source| {
-            let sample = plan.samples[image];
-            let name = self.set.name(sample.into()).unwrap_or("name unreadable").to_owned();
-            LoadError::Decode { sample, name, source }
-        })
+        let decoded = decoder.decode(stored.info.codec, stored.bytes, plan.sizes[image], want);
+        decoded.map_err(|source| decode_failure(&self.set, plan.samples[image], source))
     }
 
     /// Renders row `row` of `plan` into `out`.

@@ -10,7 +10,7 @@ use super::layers::Linear;
 use super::norm::Mode;
 use super::projector::{Projector, ProjectorSpec};
 use super::resnet::{Depth, ResNet};
-use super::weights::{Role, Weights};
+use super::weights::{Role, Weights, channels_last};
 use super::{NnError, resnet};
 
 /// Rotations that the rotation head tells apart.
@@ -93,6 +93,8 @@ pub struct Encoder {
     rot_head: Linear,
     projector_spec: ProjectorSpec,
     precision: Precision,
+    /// Channels innermost; unset: as the device likes it.
+    channels_last: Option<bool>,
 }
 
 impl Encoder {
@@ -119,19 +121,42 @@ impl Encoder {
         };
         let projector = Projector::new(all, "projection", spec.arch.features(), projector_spec);
         let rot_head = Linear::new(all, "rot_head", projector_spec.outputs, ROTATIONS, true, Role::Parameter);
-        Self { spec, weights, backbone, projector, rot_head, projector_spec, precision: Precision::F32 }
+        Self {
+            spec,
+            weights,
+            backbone,
+            projector,
+            rot_head,
+            projector_spec,
+            precision: Precision::F32,
+            channels_last: None,
+        }
     }
 
     /// The same encoder, whose forward passes in [`Mode::Train`] run in `precision`, which its device can do ([`Precision::check`]). Results
     /// are f32 all the same.
     pub fn with_precision(self, precision: Precision) -> Self {
-        Self { precision, ..self }
+        Self { precision, ..self }.laid_out()
+    }
+
+    /// The same encoder, whose images and convolution weights have their channels innermost in memory, or not; unset: both on a GPU in
+    /// reduced precision, as its tensor cores want them, on the CPU images alone, else neither. Values and names stay as they are.
+    pub fn with_channels_last(self, channels_last: Option<bool>) -> Self {
+        Self { channels_last, ..self }.laid_out()
+    }
+
+    fn laid_out(self) -> Self {
+        let reduced = self.precision != Precision::F32 && self.weights.options().1.is_cuda();
+        self.weights.lay_out(self.channels_last.unwrap_or(reduced));
+        self
     }
 
     /// An equal encoder with tensors of its own.
     pub(super) fn twin(&self) -> Self {
         let (kind, device) = self.weights.options();
-        let twin = Self::blank_with(self.spec, self.projector_spec, kind, device).with_precision(self.precision);
+        let twin = Self::blank_with(self.spec, self.projector_spec, kind, device)
+            .with_precision(self.precision)
+            .with_channels_last(self.channels_last);
         twin.weights.copy_from(&self.weights);
         twin
     }
@@ -153,7 +178,13 @@ impl Encoder {
 
     /// Images `[rows, 3, height, width]` in 0..=1 to features `h`: `[rows, arch.features()]`.
     pub fn features(&self, images: &Tensor, mode: Mode) -> Tensor {
-        let images = preferred_layout(images, self.precision);
+        let innermost = match (self.channels_last, images.device(), self.precision) {
+            (Some(asked), ..) => asked,
+            (None, Device::Cpu, _) | (None, _, Precision::Bf16 | Precision::F16) => true,
+            _ => false,
+        };
+        // Every later map keeps the images' layout.
+        let images = if innermost { channels_last(images) } else { images.contiguous() };
         self.precise(mode, || match &self.backbone {
             Backbone::ResNet(net) => net.forward(&images, mode),
             Backbone::Conv4(net) => net.forward(&images, mode),
@@ -186,18 +217,6 @@ impl Encoder {
     /// Embeddings `z` to logits of the four quarter turns, `[rows, 4]`: linear on `z / (|z| sqrt(temperature))`.
     pub fn rotation_logits(&self, z: &Tensor, temperature: f64) -> Tensor {
         self.rot_head.forward(&(unit_rows(z) / temperature.sqrt()))
-    }
-}
-
-/// The same images as the device's convolutions like them in memory; every later map keeps that layout.
-///
-/// On the CPU channels lie innermost, and on a GPU in reduced precision, as its tensor cores want them.
-fn preferred_layout(images: &Tensor, precision: Precision) -> Tensor {
-    match (images.device(), precision) {
-        (Device::Cpu, _) | (_, Precision::Bf16 | Precision::F16) => {
-            images.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
-        }
-        _ => images.shallow_clone(),
     }
 }
 

@@ -75,6 +75,18 @@ impl Weights {
         self.push(name, tensor, role, law)
     }
 
+    /// Lays the weights of convolutions out with their channels innermost, or one after the other; values stay.
+    pub(super) fn lay_out(&self, innermost: bool) {
+        no_grad(|| {
+            for weight in self.all.iter().filter(|weight| weight.tensor.dim() == 4) {
+                let values = weight.tensor.detach();
+                let laid = if innermost { channels_last(&values) } else { values.contiguous() };
+                // The same tensor to layers, optimizers and gradients, over other memory.
+                weight.tensor.shallow_clone().set_data(&laid);
+            }
+        });
+    }
+
     /// Makes an int64 scalar that counts from zero.
     pub(super) fn add_counter(&mut self, name: String) -> Tensor {
         let tensor = Tensor::zeros([], (Kind::Int64, self.device));
@@ -145,6 +157,11 @@ impl Weight {
         }
         Ok(source)
     }
+}
+
+/// The same `[_, channels, height, width]` with the channels innermost in memory; no copy where they are.
+pub(super) fn channels_last(tensor: &Tensor) -> Tensor {
+    tensor.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 fn numbers(tensor: &Tensor) -> &'static str {

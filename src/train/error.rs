@@ -9,6 +9,8 @@ use super::log::LogError;
 use super::report::ReportError;
 use super::run_dir::RunDirError;
 use crate::config::ConfigError;
+use crate::device::RouteError;
+use crate::device::interop::InteropError;
 use crate::episode::EpisodeError;
 use crate::eval::EvalError;
 use crate::loader::LoadError;
@@ -34,6 +36,10 @@ pub enum TrainError {
     Network(#[from] NnError),
     #[error(transparent)]
     Head(#[from] HeadError),
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
+    Device(#[from] InteropError),
     #[error(transparent)]
     Evaluation(#[from] EvalError),
     #[error(transparent)]
@@ -125,9 +131,8 @@ impl TrainError {
     /// Whether another command line or config, not another machine or dataset, is what helps.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) | Self::TooManyPixels { .. } => {
-                true
-            }
+            Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) => true,
+            Self::TooManyPixels { .. } | Self::Route(_) => true,
             Self::Network(NnError::ImageSize { .. } | NnError::Precision { .. }) => true,
             Self::Load(LoadError::Episode(_)) | Self::Evaluation(EvalError::Load(LoadError::Episode(_))) => true,
             Self::RunDir(error) => {

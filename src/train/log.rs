@@ -198,6 +198,9 @@ pub struct Summary {
     /// Over the whole of the training.
     pub data_wait_share: Option<f64>,
     pub train_seconds: f64,
+    /// Of torch's tensors on the GPU in training, since the run began or went on; absent on the CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
     #[serde(flatten)]
     pub accuracies: Accuracies,
 }

@@ -17,8 +17,8 @@ use crate::loader::{Batch, LoadError, LoaderOptions, load_views};
 use crate::nn::{Encoder, HeadOut, Mode, NnError};
 use crate::shard::ShardSet;
 
-/// What is trained and on what it is tested.
-pub struct Pretraining {
+/// What is trained, and how; needs no images to be made.
+pub struct Learner {
     /// The network.
     pub encoder: Encoder,
     /// The loss.
@@ -29,6 +29,12 @@ pub struct Pretraining {
     pub temperature: f64,
     /// What a training step is made of; the test pass uses the same transform.
     pub episodes: EpisodeSpec,
+}
+
+/// What is trained, on what, and on what it is tested.
+pub struct Pretraining {
+    /// What is trained.
+    pub learner: Learner,
     /// Training images, the bank of kNN.
     pub train: Arc<ShardSet>,
     /// Held-out images, where the dataset has them.
@@ -41,7 +47,7 @@ pub struct Pretraining {
     pub device: Device,
 }
 
-impl Networks for Pretraining {
+impl Networks for Learner {
     fn embed(&self, images: &Tensor) -> Rows {
         self.objective.embed(&self.encoder, images, Mode::Train)
     }
@@ -56,7 +62,7 @@ impl Networks for Pretraining {
     }
 }
 
-impl Pretraining {
+impl Learner {
     /// What an optimizer is made of.
     pub fn trained(&self) -> Vec<(String, Tensor)> {
         let mut trained = self.encoder.weights().trained();
@@ -64,29 +70,38 @@ impl Pretraining {
         trained
     }
 
+    /// The forward pass of `step` (0-based) on its images, `[rows, 3, size, size]` in the order of `layout`.
+    pub fn forward(&self, images: &Tensor, layout: RowLayout, step: u64) -> Forward {
+        let draws = self.tricks.draw(&self.episodes, layout, step);
+        self.tricks.step(self, images, layout, &draws, step + 1)
+    }
+}
+
+impl Pretraining {
     fn images(&self, batch: &Batch) -> Tensor {
         images(batch, self.view(), self.device)
     }
 
     fn view(&self) -> ViewSpec {
-        self.episodes.view
+        self.learner.episodes.view
     }
 
     /// Mean loss and accuracy over one pass of `test`, without tricks, with the training transform (published behaviour).
     fn test_pass(&self, test: &Arc<ShardSet>) -> Result<Metrics, TrainError> {
         let _no_grad = tch::no_grad_guard();
+        let Learner { encoder, objective, episodes, .. } = &self.learner;
         // A test set smaller than a batch is one batch, less what the head cannot divide into its tasks.
-        let most = u64::from(self.episodes.batch).min(test.len()) as u32;
-        let of = |batch| EpisodeSpec { batch, ..self.episodes.clone() };
-        let batch = (1..=most).rev().find(|&batch| self.objective.fits(of(batch).layout())).unwrap_or(0);
+        let most = u64::from(episodes.batch).min(test.len()) as u32;
+        let of = |batch| EpisodeSpec { batch, ..episodes.clone() };
+        let batch = (1..=most).rev().find(|&batch| objective.fits(of(batch).layout())).unwrap_or(0);
         let planner = Planner::new(of(batch), test.len()).map_err(LoadError::from)?;
         let wanted = if self.embed.samples == 0 { test.len() } else { self.embed.samples };
         let steps = planner.steps_per_epoch().min(wanted.div_ceil(batch.into()));
         let (mut loss, mut accuracy) = (0.0, 0.0);
         for batch in load_views(test.clone(), planner, self.loader, 0..steps)? {
             let batch = batch?;
-            let rows = self.objective.embed(&self.encoder, &self.images(&batch), Mode::Eval);
-            let out = self.objective.judge(&rows, batch.plan().layout);
+            let rows = objective.embed(encoder, &self.images(&batch), Mode::Eval);
+            let out = objective.judge(&rows, batch.plan().layout);
             loss += out.loss.double_value(&[]);
             accuracy += out.accuracy().double_value(&[]);
         }
@@ -97,12 +112,11 @@ impl Pretraining {
 impl Task for Pretraining {
     fn forward(&self, batch: &Batch) -> Result<Forward, TrainError> {
         let (layout, step) = (batch.plan().layout, batch.plan().step);
-        let draws = self.tricks.draw(&self.episodes, layout, step);
-        Ok(self.tricks.step(self, &self.images(batch), layout, &draws, step + 1))
+        Ok(self.learner.forward(&self.images(batch), layout, step))
     }
 
     fn updated(&self, it: u64) {
-        self.objective.updated(&self.encoder, it);
+        self.learner.objective.updated(&self.learner.encoder, it);
     }
 
     fn accuracy_name(&self) -> &'static str {
@@ -113,7 +127,7 @@ impl Task for Pretraining {
         let Some(test) = &self.test else { return Ok(Metrics::new()) };
         let mut metrics = self.test_pass(test)?;
         if features && judge::comparable(&self.train, test) {
-            let encode = |images: &Tensor| self.encoder.features(images, Mode::Eval);
+            let encode = |images: &Tensor| self.learner.encoder.features(images, Mode::Eval);
             let (knn, linear) = judge::shares(&self.train, test, &self.embed, &encode)?;
             metrics.extend([judge::metrics("knn", knn), judge::metrics("linear", linear)].concat());
         }
@@ -124,17 +138,17 @@ impl Task for Pretraining {
         let Some(test) = self.test.as_ref().filter(|test| judge::comparable(&self.train, test)) else {
             return Ok(Metrics::new());
         };
-        let encode = |images: &Tensor| self.encoder.features(images, Mode::Eval);
+        let encode = |images: &Tensor| self.learner.encoder.features(images, Mode::Eval);
         Ok(judge::metrics("knn", judge::nearest(&self.train, test, &self.embed, &encode)?))
     }
 
     fn state(&self) -> Vec<(String, Tensor)> {
-        let mut state = self.encoder.weights().state();
-        state.extend(self.objective.state());
+        let mut state = self.learner.encoder.weights().state();
+        state.extend(self.learner.objective.state());
         state
     }
 
     fn load(&self, state: &HashMap<String, Tensor>) -> Result<(), NnError> {
-        self.encoder.weights().load(&self.objective.load(state)?)
+        self.learner.encoder.weights().load(&self.learner.objective.load(state)?)
     }
 }

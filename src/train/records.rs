@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tch::Device;
 
 use super::checkpoint::{self, Checkpoint, Meta, keep_last, numbered_path, rolling_path};
 use super::log::{Accuracies, RunLog, Summary, TrainLine, write_summary};
@@ -16,6 +17,7 @@ use super::run_dir::RunDir;
 use super::task::{Forward, Metrics, Task};
 use super::{TrainError, judge};
 use crate::config::{Config, Loaded, Value};
+use crate::device::interop;
 use crate::episode::EpisodePlan;
 use crate::optim::Optimizer;
 
@@ -66,6 +68,8 @@ pub struct Records {
     steps_per_epoch: u64,
     clock: Clock,
     shown: Option<(Progress, Instant)>,
+    /// The network's device, and most bytes of tensors at once up to the last log line.
+    memory: (Device, Option<u64>),
 }
 
 /// Time and images since the last log line or checkpoint.
@@ -109,6 +113,7 @@ impl Records {
             steps_per_epoch: 1,
             clock: Clock::new(Duration::ZERO),
             shown: None,
+            memory: (Device::Cpu, None),
         };
         for note in &loaded.notes {
             records.say(&format!("note: {note}"));
@@ -181,6 +186,15 @@ impl Records {
         Ok(())
     }
 
+    /// Logs the peak of torch's memory on `device`, from now on; nothing on the CPU.
+    ///
+    /// # Errors
+    /// Where torch does not answer.
+    pub fn watch_memory(&mut self, device: Device) -> Result<(), TrainError> {
+        self.memory = (device, None);
+        Ok(interop::reset_peak_memory(device)?)
+    }
+
     /// Counts one step of `plan`; `wait` is the loader's waiting time so far.
     pub fn count(&mut self, plan: &EpisodePlan, wait: Duration) {
         self.clock.steps += 1;
@@ -219,6 +233,8 @@ impl Records {
             (accuracy_name, forward.accuracy.double_value(&[])),
             ("train_epoch", position.iter as f64 / self.steps_per_epoch as f64),
         ];
+        self.memory.1 = interop::peak_memory(self.memory.0)?;
+        others.extend(self.memory.1.map(|bytes| ("peak_memory_bytes", bytes as f64)));
         others.extend(forward.figures.iter().map(|(name, figure)| (*name, figure.double_value(&[]))));
         let line = TrainLine {
             iter: position.iter,
@@ -340,6 +356,7 @@ impl Records {
             images_per_s: trained.then(|| position.images as f64 / position.train_seconds),
             data_wait_share: trained.then(|| (position.wait_seconds / position.train_seconds).min(1.0)),
             train_seconds: position.train_seconds,
+            peak_memory_bytes: self.memory.1,
             accuracies: accuracies.unwrap_or(seen),
         };
         summary.write(self.run.path())?;

@@ -61,6 +61,7 @@ fn block(dice: &mut Dice, most: i64) -> [i16; 64] {
 }
 
 /// All kinds, the sizes where edges and chunks meet, small to extreme coefficients.
+#[allow(dead_code, reason = "one of the files that share this needs single pictures alone")]
 pub(crate) fn pictures() -> impl Iterator<Item = Coefficients> {
     let sizes =
         [(1, 1), (2, 3), (3, 1), (5, 2), (6, 9), (8, 8), (15, 17), (16, 16), (33, 31), (70, 69), (259, 20), (600, 9)];

@@ -2,6 +2,8 @@
 #include "../../kernels/host.hpp"
 
 #include "../../kernels/coef.cu"
+#include "../../kernels/mix.cu"
+#include "../../kernels/views.cu"
 
 // Wrong on purpose: tests of the sanitized builds expect to be stopped by them.
 extern "C" __global__ void reads_behind(const u32* numbers, u32 count, u32* sum) {
@@ -25,6 +27,9 @@ void run(unsigned grid, unsigned block, unsigned shared, void* const* arguments)
 constexpr Entry entries[] = {
     {"expand_chunks", run<expand_chunks>},
     {"make_pixels", run<make_pixels>},
+    {"make_tables", run<make_tables>},
+    {"mix_rows", run<mix_rows>},
+    {"render_views", run<render_views>},
     {"reads_behind", run<reads_behind>},
     {"races", run<races>},
 };

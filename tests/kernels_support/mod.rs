@@ -4,6 +4,8 @@
 //! preloaded and a variable that makes [`Kernels::get`] take the build for it.
 #![allow(dead_code, unreachable_pub, reason = "shared by test files, each of which uses its part")]
 
+pub mod views;
+
 use std::ffi::{CString, OsStr, c_char, c_int, c_uint, c_void};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -136,18 +138,8 @@ fn compiler() -> Command {
 fn built(sanitizer: Sanitizer) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = root.join("tests/kernels_host/exports.cpp");
-    let flags = [
-        "-std=c++20",
-        "-O2",
-        "-ffp-contract=off",
-        "-fPIC",
-        "-shared",
-        "-pthread",
-        "-Wall",
-        "-Wextra",
-        "-Wno-unknown-pragmas",
-        "-Werror",
-    ];
+    let flags =
+        ["-std=c++20", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-pthread", "-Wall", "-Wextra", "-Werror"];
     let flags = [&flags, sanitizer.flags()].concat();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let target = folder.join(format!("kernels-{}-{:016x}.so", sanitizer.name(), digest(root, &source, &flags)));

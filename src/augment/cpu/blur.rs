@@ -14,7 +14,7 @@
 const TAIL: f64 = 1.0 / 16_384.0;
 
 /// Weights of one blur.
-pub(super) struct Taps {
+pub(in crate::augment) struct Taps {
     /// Of the centre and its neighbours outward, in 2^-15.
     weights: Vec<i16>,
     exact: Vec<f64>,
@@ -22,7 +22,7 @@ pub(super) struct Taps {
 
 impl Taps {
     /// For views of `side` pixels: taps reach half of a kernel of a tenth of the side, both rounded down.
-    pub(super) fn new(side: usize) -> Self {
+    pub(in crate::augment) fn new(side: usize) -> Self {
         let most = side / 10 / 2 + 1;
         Self { weights: Vec::with_capacity(most), exact: vec![0.0; most] }
     }
@@ -33,7 +33,7 @@ impl Taps {
     }
 
     /// The weights for `sigma`, which is above 0: of the centre, then outward. One weight alone changes nothing.
-    pub(super) fn prepare(&mut self, sigma: f64) -> &[i16] {
+    pub(in crate::augment) fn prepare(&mut self, sigma: f64) -> &[i16] {
         let raw = |x: usize| (-((x * x) as f64) / (2.0 * sigma * sigma)).exp();
         self.exact.iter_mut().enumerate().for_each(|(x, weight)| *weight = raw(x));
         let sum = self.exact[0] + 2.0 * self.exact[1..].iter().sum::<f64>();

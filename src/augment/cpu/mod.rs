@@ -12,7 +12,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
-mod blur;
+pub(in crate::augment) mod blur;
 pub mod colour;
 mod place;
 mod resample;
@@ -100,7 +100,7 @@ impl Renderer {
     ) -> Result<(), PlanError> {
         assert_eq!(out.len(), self.spec.bytes(), "a view of {0}x{0} in another length", self.spec.size);
         plan.check(image)?;
-        place::check_held(plan, source, image)?;
+        plan.check_held(source.rect(), image)?;
 
         let crop = place::crop(plan, source, image, &mut self.reflected);
         let (side, turns) = (self.spec.size as usize, plan.quarter_turns());

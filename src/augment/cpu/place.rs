@@ -1,20 +1,8 @@
 //! Where pixels go: crop, mirror, quarter turns. No arithmetic on values.
 
-use crate::augment::want::PlanError;
 use crate::augment::{CropBox, ViewPlan};
 use crate::decode::Region;
 use crate::image::{Planes, PlanesRef, Rect, Size};
-
-/// Whether `source` lies in the image and holds what the plan reads.
-pub(super) fn check_held(plan: &ViewPlan, source: Region<'_>, image: Size) -> Result<(), PlanError> {
-    let (need, held) = (plan.region(image), source.rect());
-    let end = |start: u32, length: u32| u64::from(start) + u64::from(length);
-    let covers = held.x <= need.x
-        && held.y <= need.y
-        && end(held.x, held.width) >= end(need.x, need.width)
-        && end(held.y, held.height) >= end(need.y, need.height);
-    if covers && held.fits(image) { Ok(()) } else { Err(PlanError::Region { need, held, image }) }
-}
 
 /// The plan's crop: a window of the source, or, where it leaves the image, a copy with reflected borders in `scratch`.
 pub(super) fn crop<'a>(plan: &ViewPlan, source: Region<'a>, image: Size, scratch: &'a mut Planes) -> PlanesRef<'a> {

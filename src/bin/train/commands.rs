@@ -1,15 +1,16 @@
-//! Subcommands beside training: `export`, `import`, `report`. Training itself takes flags alone, as the published code does.
+//! Subcommands beside training: `export`, `import`, `report`, `step-bench`. Training itself takes flags alone, as the published code does.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use metacl::config::{Arch, Value};
+use metacl::config::{self, Arch, Value};
 use metacl::error::Error;
 use metacl::nn::Stem;
 use metacl::train::TrainError;
 use metacl::train::exchange::{self, Exported};
 use metacl::train::report;
+use metacl::train::setup::{StepBench, StepFigures, step_bench};
 
 /// Commands beside training (`metacl-train --help`).
 #[derive(Parser)]
@@ -24,6 +25,7 @@ enum Command {
     Export(ExportArgs),
     Import(ImportArgs),
     Report(ReportArgs),
+    StepBench(StepBenchArgs),
 }
 
 /// Write the backbone of a checkpoint for torchvision
@@ -80,6 +82,35 @@ struct ReportArgs {
     run: PathBuf,
 }
 
+/// Time training steps
+///
+/// Takes the flags of training after `--` and runs steps of them, with batches of the loader (needs --data_path) or, with --synthetic,
+/// with one batch of noise that stays on the device: the difference is what feeding costs. Writes nothing.
+///
+/// Example: metacl-train step-bench --synthetic -- --arch ResNet50 --data imagenet --batch_size 128 --precision bf16
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+struct StepBenchArgs {
+    /// One batch of noise in place of the loader's
+    #[arg(long)]
+    synthetic: bool,
+    /// Steps of a timed block
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    steps: u64,
+    /// Timed blocks; the median counts
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    blocks: u64,
+    /// Steps before the clock starts
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    warmup: u64,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+    /// Flags of training
+    #[arg(last = true, value_name = "FLAGS")]
+    flags: Vec<String>,
+}
+
 /// Whether the command line names one of these commands.
 pub(crate) fn asked_for(arguments: &[String]) -> bool {
     arguments.first().is_some_and(|first| Cli::command().find_subcommand(first).is_some())
@@ -115,8 +146,40 @@ pub(crate) fn run(arguments: &[String]) -> Result<(), Error> {
             let path = report::write(&args.run).map_err(TrainError::from)?;
             say(&path.display().to_string());
         }
+        Command::StepBench(args) => time_steps(&args)?,
     }
     Ok(())
+}
+
+fn time_steps(args: &StepBenchArgs) -> Result<(), Error> {
+    // A schedule needs a length; one that is given counts by its last.
+    let mut flags = vec!["--iters".to_owned(), "1000".to_owned()];
+    flags.extend_from_slice(&args.flags);
+    let config::Command::Run(loaded) = config::load(&flags, &|name| std::env::var(name).ok())? else {
+        say(&config::help());
+        return Ok(());
+    };
+    let bench = StepBench { warmup: args.warmup, blocks: args.blocks, steps: args.steps, synthetic: args.synthetic };
+    let figures = step_bench(&loaded.config, &bench)?;
+    say(&if args.json { serde_json::json!(figures).to_string() } else { words(&figures) });
+    Ok(())
+}
+
+fn words(figures: &StepFigures) -> String {
+    let StepFigures { device, arch, precision, batches, image_size, batch_size, rows, .. } = figures;
+    let [least, most] = figures.step_ms_range;
+    let memory = figures.peak_memory_bytes.map(|bytes| format!(", {:.1} GB at most", bytes as f64 / 1e9));
+    let views = figures.views.as_ref().map(|views| format!("\n{views}"));
+    format!(
+        "{arch} on {}, {precision}, {batches} batches of {batch_size} images, {rows} views of {image_size} pixels\n\
+         {:.1} ms a step ({least:.1} to {most:.1}), {:.0} images/s, data wait {:.1} %{}{}",
+        figures.gpu.as_deref().unwrap_or(device),
+        figures.step_ms,
+        figures.images_per_s,
+        100.0 * figures.data_wait_share,
+        memory.unwrap_or_default(),
+        views.unwrap_or_default()
+    )
 }
 
 /// Python that loads an exported backbone.

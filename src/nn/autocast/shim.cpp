@@ -1,26 +1,11 @@
 // What torch's Rust binding lacks of autocast: the kind of number, and any device. See mod.rs.
 #include <ATen/autocast_mode.h>
 
-#include <exception>
-#include <string>
+#include "../../guarded.hpp"
+
+using metacl::guarded;
 
 namespace {
-thread_local std::string failure;
-
-// Runs `body`; the text of what it throws, else null. The text lasts until the thread's next call.
-template <typename Body>
-const char *guarded(Body body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const std::exception &error) {
-    failure = error.what();
-  } catch (...) {
-    failure = "unknown exception";
-  }
-  return failure.c_str();
-}
-
 at::DeviceType type_of(int cuda) { return cuda ? at::kCUDA : at::kCPU; }
 }  // namespace
 

@@ -7,10 +7,10 @@ use tch::{Device, Kind, Tensor};
 
 use super::Data;
 use super::parts::{self, blank_encoder, loader_options, objective, optimizer, tricks};
+use super::place::Place;
 use super::subject::{saved_encoder, spec};
 use crate::augment::TaskPolicy;
 use crate::config::{Config, Opt, Problem, Value};
-use crate::device;
 use crate::episode::{EpisodeSpec, Planner, RowLayout};
 use crate::nn::{BACKBONE, Encoder, EncoderSpec};
 use crate::train::step::Tricks;
@@ -21,15 +21,18 @@ use crate::train::{Console, TrainError};
 /// # Errors
 /// Where the run itself would be refused at its start, a missing dataset aside.
 pub(super) fn dry_run(config: &Config, console: &mut Console) -> Result<(), TrainError> {
+    let place = Place::find(config)?;
     let data = Path::new(&config.data_path).exists().then(|| Data::open(config)).transpose()?;
     let mut lines = vec![("problem", format!("{}; {}", config.problem.show(), aim(config)))];
     lines.push(("dataset", dataset(config, data.as_ref())));
     let images = data.as_ref().map(|data| data.train.len());
     if config.pretrains() {
-        pretraining(config, images, &mut lines)?
+        pretraining(config, images, &place, &mut lines)?
     } else {
         evaluation(config, images, &mut lines)?
     }
+    lines.push(("device", device(&place)));
+    lines.push(("", place.to_string()));
     for (name, text) in lines {
         // A console that is gone has nobody to tell.
         let _ = writeln!(console.out, "{name:<12}{text}");
@@ -55,8 +58,8 @@ fn dataset(config: &Config, data: Option<&Data>) -> String {
     format!("{}: {} training images, {test} held out", config.data_path, data.train.len())
 }
 
-fn pretraining(config: &Config, images: Option<u64>, lines: &mut Lines) -> Result<(), TrainError> {
-    let (spec, episodes) = parts::pretraining(config, device::best())?;
+fn pretraining(config: &Config, images: Option<u64>, place: &Place, lines: &mut Lines) -> Result<(), TrainError> {
+    let (spec, episodes) = parts::pretraining(config, place.device)?;
     let (layout, tricks) = (episodes.layout(), tricks(config));
     if let Some(images) = images {
         Planner::new(episodes.clone(), images)?;
@@ -94,6 +97,14 @@ fn pretraining(config: &Config, images: Option<u64>, lines: &mut Lines) -> Resul
         ),
     ));
     Ok(())
+}
+
+/// The network's device, and what it holds.
+fn device(place: &Place) -> String {
+    match &place.gpu {
+        Some(gpu) => format!("{:?}: {}, {} of memory", place.device, gpu.name, bytes(gpu.memory)),
+        None => format!("{:?}", place.device),
+    }
 }
 
 fn evaluation(config: &Config, images: Option<u64>, lines: &mut Lines) -> Result<(), TrainError> {

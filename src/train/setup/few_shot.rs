@@ -5,10 +5,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::parts::embed_spec;
+use super::place::Place;
 use super::subject::{saved_encoder, spec, stem_note, subject};
 use super::{Data, no_test};
 use crate::config::{Config, FewShotHead, Loaded};
-use crate::device;
 use crate::eval::few_shot::{self, Episodes, Solver, Task};
 use crate::eval::{EvalError, Interval, embed};
 use crate::nn::Mode;
@@ -38,13 +38,15 @@ struct Row {
 
 pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path) -> Result<(), TrainError> {
     let config = &loaded.config;
+    let place = Place::find(config)?;
+    let device = place.device;
     let test = Data::held_out(config)?.ok_or_else(|| no_test(config))?;
     check(config, &test)?;
     let saved = saved_encoder(config)?;
     let spec = spec(config, saved.as_ref())?;
-    let device = device::best();
 
     let mut records = Records::open(loaded, logs, test.identity(), console)?;
+    place.introduce(&mut records);
     let seed = records.seed();
     let subject = subject(config, saved.as_ref(), seed, device)?;
     let (name, images) = (spec.arch.name(), test.len());

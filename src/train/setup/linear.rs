@@ -6,14 +6,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use tch::Device;
-
 use super::parts::{embed_spec, images, loader_options, optimizer};
+use super::place::Place;
 use super::subject::{saved_encoder, spec, stem_note, subject};
 use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
 use crate::augment::ViewSpec;
 use crate::config::{Config, Loaded, Problem};
-use crate::device;
 use crate::episode::{EpisodeSpec, Order, Planner};
 use crate::eval::embed::EmbedSpec;
 use crate::eval::{Embedding, Subject, embed};
@@ -34,12 +32,13 @@ pub(super) struct Bench {
     labels: Option<Labels>,
     /// Train and test through the saved encoder.
     embedded: OnceCell<(Rc<Embedding>, Rc<Embedding>)>,
-    device: Device,
+    place: Place,
 }
 
 impl Bench {
     /// Opens data and checkpoints; what does not fit is refused here, before a folder is made.
     pub(super) fn open(config: &Config) -> Result<Self, TrainError> {
+        let place = Place::find(config)?;
         let data = Data::open(config)?;
         let test = data.test.clone().ok_or_else(|| no_test(config))?;
         same_classes(config, &data.train, &test)?;
@@ -48,7 +47,7 @@ impl Bench {
         let ckpt = named_checkpoint(config)?;
         let saved = saved_encoder(config)?;
         spec(config, saved.as_ref())?;
-        Ok(Self { data, test, ckpt, saved, labels, embedded: OnceCell::new(), device: device::best() })
+        Ok(Self { data, test, ckpt, saved, labels, embedded: OnceCell::new(), place })
     }
 
     /// Identity of the training images.
@@ -67,13 +66,15 @@ impl Bench {
         let config = &loaded.config;
         let mut records = Records::open(loaded, logs, self.identity(), console)?;
         self.pin_sources(&mut records);
+        self.place.introduce(&mut records);
         let seed = records.seed();
         let task = self.task(config, seed, &mut records)?;
         let mut optimizer = optimizer(config, task.parameters());
         let position = start(&mut records, &task, &mut optimizer, config, self.ckpt.as_ref())?;
-        records.say(&describe(&task.subject.encoder, &self.data, self.device));
+        records.say(&describe(&task.subject.encoder, &self.data, self.place.device));
         let planner = self.planner(config, seed)?;
-        let position = go(&mut records, &task, &mut optimizer, planner, &self.data.train, position, config, stop)?;
+        let position =
+            go(&mut records, &task, &mut optimizer, planner, &self.data.train, position, config, &self.place, stop)?;
         records.summary(&position, None)?;
         Ok(position)
     }
@@ -89,7 +90,7 @@ impl Bench {
     }
 
     fn task(&self, config: &Config, seed: u64, records: &mut Records) -> Result<LinearEvaluation, TrainError> {
-        let subject = subject(config, self.saved.as_ref(), seed, self.device)?;
+        let subject = subject(config, self.saved.as_ref(), seed, self.place.device)?;
         if let Some(note) = stem_note(config, subject.encoder.spec()) {
             records.say(&note);
         }
@@ -103,7 +104,8 @@ impl Bench {
         let view = ViewSpec::bicubic(config.image_size());
         let in_order = EpisodeSpec::in_order(images(config.test_bs), config.eval_policies()?.test, view);
         let classes = self.data.train.classes().len() as i64;
-        let (weight, bias) = LinearEvaluation::zero_layer(classes, subject.encoder.spec().arch.features(), self.device);
+        let (weight, bias) =
+            LinearEvaluation::zero_layer(classes, subject.encoder.spec().arch.features(), self.place.device);
         Ok(LinearEvaluation {
             subject,
             finetune: config.finetune,
@@ -115,7 +117,7 @@ impl Bench {
             test: self.test.clone(),
             test_planner: Planner::new(in_order, self.test.len())?,
             loader: loader_options(config),
-            device: self.device,
+            device: self.place.device,
         })
     }
 
@@ -130,7 +132,7 @@ impl Bench {
         if let Some((train, test)) = self.embedded.get() {
             return Ok((train.clone(), test.clone()));
         }
-        let spec = EmbedSpec { batch: images(batch), samples: 0, ..embed_spec(config, seed, self.device)? };
+        let spec = EmbedSpec { batch: images(batch), samples: 0, ..embed_spec(config, seed, self.place.device)? };
         let encode = |set: &Arc<ShardSet>| embed(set, &spec, |images| subject.features(images, Mode::Eval));
         let both = (Rc::new(encode(&self.data.train)?), Rc::new(encode(&self.test)?));
         if self.saved.is_some() {

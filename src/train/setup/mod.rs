@@ -2,14 +2,17 @@
 //!
 //! - `pretrain`: an encoder and a head on episodes. `linear`: a linear layer on a saved encoder, or both of them on few labels.
 //! - `seeds`: that several times over. `few_shot`: labelled episodes. `subject`: the saved encoder. `parts`: what the stages need,
-//!   out of a config. `dry_run`: what a run would do and need, as text. `surroundings`: what the report shows beside numbers.
+//!   out of a config. `place`: devices. `dry_run`: what a run would do and need, as text. `surroundings`: what the report shows
+//!   beside numbers. `step_bench`: how long steps take.
 
 mod dry_run;
 mod few_shot;
 mod linear;
 mod parts;
+mod place;
 mod pretrain;
 mod seeds;
+mod step_bench;
 mod subject;
 mod surroundings;
 
@@ -21,6 +24,8 @@ use tch::Device;
 
 pub(super) use self::parts::arch as network;
 use self::parts::{loader_options, shape};
+use self::place::Place;
+pub use self::step_bench::{StepBench, StepFigures, step_bench};
 use super::checkpoint::Checkpoint;
 use super::judge::comparable;
 use super::task::Task;
@@ -127,6 +132,7 @@ fn go(
     data: &Arc<ShardSet>,
     mut position: Position,
     config: &Config,
+    place: &Place,
     stop: &AtomicBool,
 ) -> Result<Position, TrainError> {
     if config.eval_only {
@@ -146,8 +152,8 @@ fn go(
     };
     let steps_per_epoch = planner.steps_per_epoch();
     records.begin(&position, steps_per_epoch)?;
-    let device = task.state()[0].1.device();
-    records.surroundings(&position, surroundings::environment(config, data, device), || {
+    records.watch_memory(place.device)?;
+    records.surroundings(&position, surroundings::environment(config, data, place), || {
         surroundings::views(config, &planner, data)
     })?;
     let options = LoaderOptions { delivery: task.delivery(), ..loader_options(config) };

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::augment::ViewSpec;
 use crate::config::{self, Config, Problem};
+use crate::device::Augment;
 use crate::dist::World;
 use crate::episode::{EpisodeSpec, Order};
 use crate::eval::embed::EmbedSpec;
@@ -91,7 +92,9 @@ pub(super) fn pretraining(config: &Config, device: Device) -> Result<(EncoderSpe
 
 /// The encoder of a pre-training run, its random tensors zero.
 pub(super) fn blank_encoder(config: &Config, spec: EncoderSpec, device: Device) -> Encoder {
-    Encoder::blank_with(spec, projector(config, spec), Kind::Float, device).with_precision(precision(config))
+    Encoder::blank_with(spec, projector(config, spec), Kind::Float, device)
+        .with_precision(precision(config))
+        .with_channels_last(config.channels_last)
 }
 
 pub(super) fn init(config: &Config) -> InitStyle {
@@ -141,6 +144,14 @@ pub(super) fn tricks(config: &Config) -> Tricks {
     let decays_over = if config.adpt { config.iters } else { None };
     let rotation = Rotation { weight: config.rottlr, divisor: config.rot_div as usize, decays_over };
     Tricks { mixing, rotation: (config.rottlr > 0.0).then_some(rotation), ori_reg: config.ori_reg }
+}
+
+pub(super) fn augment(config: &Config) -> Augment {
+    match config.augment {
+        config::Augment::Auto => Augment::Auto,
+        config::Augment::Cpu => Augment::Cpu,
+        config::Augment::Cuda => Augment::Cuda,
+    }
 }
 
 fn precision(config: &Config) -> Precision {

@@ -3,17 +3,20 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
+use tch::Device;
+
 use super::parts::{
     blank_encoder, embed_spec, episodes, init, loader_options, objective, optimizer, pretraining, tricks,
 };
+use super::place::Place;
 use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
 use crate::augment::ViewSpec;
 use crate::config::{Config, Loaded};
-use crate::device;
-use crate::episode::Planner;
+use crate::episode::{EpisodeSpec, Planner};
+use crate::nn::{Encoder, EncoderSpec};
 use crate::shard::ShardSet;
 use crate::train::judge::judge;
-use crate::train::pretrain::Pretraining;
+use crate::train::pretrain::{Learner, Pretraining};
 use crate::train::{Console, Records, TrainError};
 
 /// Most bytes of raw pixels that the final evaluation embeds; it needs about three times as much.
@@ -21,6 +24,8 @@ const MOST_PIXEL_BYTES: u64 = 4 << 30;
 
 pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
     let config = &loaded.config;
+    let place = Place::find(config)?;
+    let device = place.device;
     let data = Data::open(config)?;
     match &data.test {
         None if config.final_eval || config.eval_only => return Err(no_test(config)),
@@ -31,33 +36,23 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
         _ => {}
     }
     let ckpt = named_checkpoint(config)?;
-    let device = device::best();
     let (spec, unseeded) = pretraining(config, device)?;
     Planner::new(unseeded, data.train.len())?;
 
     let mut records = Records::open(loaded, logs, data.train.identity(), console)?;
+    place.introduce(&mut records);
     let seed = records.seed();
     let episodes = episodes(config, seed);
     let planner = Planner::new(episodes.clone(), data.train.len())?;
-    let fresh = || {
-        let encoder = blank_encoder(config, spec, device);
-        encoder.weights().initialise(seed, init(config));
-        encoder
-    };
-    let encoder = fresh();
     let task = Pretraining {
-        objective: objective(config, &encoder, seed),
-        encoder,
-        tricks: tricks(config),
-        temperature: config.temperature(),
-        episodes,
+        learner: learner(config, spec, episodes, device),
         embed: embed_spec(config, seed, device)?,
         loader: loader_options(config),
         device,
         train: data.train.clone(),
         test: data.test.clone(),
     };
-    let mut optimizer = optimizer(config, task.trained());
+    let mut optimizer = optimizer(config, task.learner.trained());
     let position = start(&mut records, &task, &mut optimizer, config, ckpt.as_ref())?;
 
     records.say(&format!(
@@ -66,18 +61,32 @@ pub(super) fn pretrain(loaded: &Loaded, console: Console, logs: &Path, stop: &At
         config.batch_size,
         config.views()
     ));
-    records.say(&describe(&task.encoder, &data, device));
-    let position = go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, stop)?;
+    records.say(&describe(&task.learner.encoder, &data, device));
+    let position = go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, &place, stop)?;
 
     let ended = Some(position.iter) == config.iters || config.eval_only;
     let judgement = match &data.test {
         Some(test) if config.final_eval && ended => {
             records.say("final evaluation: trained encoder, untrained encoder, raw pixels");
-            Some(judge(&task.encoder, &fresh(), &data.train, test, &task.embed)?)
+            Some(judge(&task.learner.encoder, &fresh(config, spec, seed, device), &data.train, test, &task.embed)?)
         }
         _ => None,
     };
     records.summary(&position, judgement)
+}
+
+/// What `episodes` train, from its seed.
+pub(super) fn learner(config: &Config, spec: EncoderSpec, episodes: EpisodeSpec, device: Device) -> Learner {
+    let seed = episodes.seed;
+    let encoder = fresh(config, spec, seed, device);
+    let (tricks, temperature) = (tricks(config), config.temperature());
+    Learner { objective: objective(config, &encoder, seed), encoder, tricks, temperature, episodes }
+}
+
+fn fresh(config: &Config, spec: EncoderSpec, seed: u64, device: Device) -> Encoder {
+    let encoder = blank_encoder(config, spec, device);
+    encoder.weights().initialise(seed, init(config));
+    encoder
 }
 
 /// The final evaluation holds the training views as f32, the raw pixels that encoders are compared with.

@@ -38,13 +38,13 @@ pub(super) fn subject(
     let spec = spec(config, saved)?;
     let encoder = match saved {
         Some(saved) => {
-            let encoder = Encoder::blank(spec, Kind::Float, device);
+            let encoder = Encoder::blank(spec, Kind::Float, device).with_channels_last(config.channels_last);
             encoder
                 .load_backbone(&saved.model)
                 .map_err(|source| TrainError::Weights { path: saved.path.clone(), source: source.into() })?;
             encoder
         }
-        None => Encoder::new(spec, Kind::Float, device, seed, init(config)),
+        None => Encoder::new(spec, Kind::Float, device, seed, init(config)).with_channels_last(config.channels_last),
     };
     let normalise = config.mean.zip(config.std).map(|(mean, std)| Normalise::new(mean, std, device));
     Ok(Subject { encoder, normalise })

@@ -4,9 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use tch::Device;
 
 use super::parts::loader_options;
+use super::place::Place;
 use crate::config::Config;
 use crate::episode::{EpisodeSpec, Planner};
 use crate::loader::{LoaderOptions, load_views};
@@ -21,12 +21,16 @@ const VIEWS: usize = 128;
 const TORCH: &str = "2.11.0";
 
 /// Machine, versions and data.
-pub(super) fn environment(config: &Config, data: &ShardSet, device: Device) -> Value {
+pub(super) fn environment(config: &Config, data: &ShardSet, place: &Place) -> Value {
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     json!({
         "metacl": env!("CARGO_PKG_VERSION"),
         "libtorch": TORCH,
-        "device": format!("{device:?}"),
+        "device": format!("{:?}", place.device),
+        "gpu": place.gpu.as_ref().map(|gpu| gpu.name.as_str()),
+        "gpu_memory_bytes": place.gpu.as_ref().map(|gpu| gpu.memory),
+        "cuda_driver": place.gpu.as_ref().map(|gpu| format!("{}.{}", gpu.driver.0, gpu.driver.1)),
+        "views": place.to_string(),
         "cpu": cpu(),
         "cores": cores,
         "loader_threads": loader_options(config).workers,
