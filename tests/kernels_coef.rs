@@ -230,7 +230,7 @@ fn sanitizers_see_faults() {
             }
         }
         Sanitizer::Address => {
-            let numbers = vec![1u32; 5];
+            let numbers: Box<[u32]> = Box::new([1; 5]);
             launch("reads_behind", 1, &[argument(&numbers.as_ptr()), argument(&5u32), argument(&to)]);
         }
         Sanitizer::Thread => launch("races", 4, &[argument(&to)]),
