@@ -1,6 +1,6 @@
 # Every target first makes the machine ready (tools/setup); when it already is, that takes milliseconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench fmt clippy lint clean
+.PHONY: help setup build test demo bench gpu-bundle fmt clippy lint clean
 
 # Read after `setup` has run: empty, or the flags for a machine that cannot build libjpeg-turbo.
 FEATURES = $(shell cat .cargo/features 2>/dev/null)
@@ -8,7 +8,7 @@ FEATURES = $(shell cat .cargo/features 2>/dev/null)
 SHARD_FEATURES = --no-default-features -F cuda -F reference $(if $(FEATURES),,-F turbo)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10
 
 setup: ## install what the build needs: libtorch, cmake, nasm
 	@tools/setup
@@ -25,6 +25,9 @@ demo: build ## make a small dataset, train on it, print the accuracies
 
 bench: setup ## run the benchmarks
 	cargo bench $(FEATURES)
+
+gpu-bundle: setup ## pack programs and GPU tests for a machine with a GPU and without Rust
+	@tools/gpu_bundle
 
 fmt: ## format the sources
 	cargo fmt

@@ -1,9 +1,10 @@
 //! From a finished slot to tensors on the device.
 //!
-//! - [`rows`]: rows on the device, mixed and turned. [`route`]: which device does what. [`interop`]: torch's side of CUDA.
+//! - [`feed`]: batches for the network, whoever renders them. [`rows`]: rows on the device, mixed and turned. [`route`]: which device does what. [`interop`]: torch's side of CUDA.
 //!
 //! Not here: what a batch holds (`episode`), networks.
 
+pub mod feed;
 pub mod interop;
 pub mod route;
 pub mod rows;
@@ -11,12 +12,13 @@ pub mod rows;
 use tch::{Device, Kind, Tensor};
 
 use crate::augment::ViewSpec;
-use crate::loader::Batch;
+use crate::loader;
 
+pub use feed::{Batch, Feed, FeedError, Feeder};
 pub use route::{Augment, Choice, Machine, Route, RouteError, augment_route};
 
 /// The views of `batch` as `[rows, 3, size, size]`, f32 in 0..=1 (torchvision's `ToTensor`: value / 255).
-pub fn images(batch: &Batch, view: ViewSpec, device: Device) -> Tensor {
+pub fn images(batch: &loader::Batch, view: ViewSpec, device: Device) -> Tensor {
     let side = i64::from(view.size);
     let rows = batch.plan().views.len() as i64;
     let bytes = Tensor::from_data_size(batch.bytes(), &[rows, 3, side, side], Kind::Uint8);

@@ -94,6 +94,16 @@ impl Planner {
         &self.spec
     }
 
+    /// Most images of a batch of this process, of a dataset of `samples`: a short last batch may be all there is.
+    pub fn most_images(&self, samples: u64) -> usize {
+        u64::from(self.spec.batch).min(samples).div_ceil(self.spec.rank.1.into()) as usize
+    }
+
+    /// Most rows of a batch of this process, likewise.
+    pub fn most_rows(&self, samples: u64) -> usize {
+        self.most_images(samples) * self.spec.task.classes_per_image() as usize * self.spec.views.len()
+    }
+
     /// Steps in one pass over the data.
     pub fn steps_per_epoch(&self) -> u64 {
         self.sampler.batches_per_epoch()

@@ -10,7 +10,7 @@ use super::LoadError;
 use super::parcel::{Parcel, RegionSource};
 use super::ring::{Fill, Loader};
 use super::stats::{Laps, Stage};
-use super::views::{LoaderOptions, decode_failure, plan_of, rows_of_batch};
+use super::views::{LoaderOptions, decode_failure, plan_of};
 use crate::augment::want::shared_region;
 use crate::coef::device::{Job, PixelPlace};
 use crate::decode::{self, Decoder, Want};
@@ -41,7 +41,7 @@ pub fn load_sources(
     gpu: &Gpu,
     steps: Range<u64>,
 ) -> Result<Loader<Parcel>, LoadError> {
-    let (images, _) = rows_of_batch(&planner, set.len());
+    let images = planner.most_images(set.len());
     let slots = (0..options.slots.max(1)).map(|_| Parcel::new(gpu, images)).collect::<Result<_, _>>()?;
     Loader::over(Sources { set, planner, options, expansions }, slots, options.workers.max(1), steps)
 }

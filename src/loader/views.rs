@@ -77,7 +77,7 @@ pub fn load_views(
     options: LoaderOptions,
     steps: Range<u64>,
 ) -> Result<Loader, LoadError> {
-    let (_, rows) = rows_of_batch(&planner, set.len());
+    let rows = planner.most_rows(set.len());
     let value_bytes = match options.delivery {
         Delivery::U8 => 1,
         Delivery::UnitF32 => size_of::<f32>(),
@@ -90,14 +90,6 @@ pub fn load_views(
         row_bytes: planner.spec().view.bytes() * value_bytes,
     };
     Loader::start(Views { set, planner, options }, size, steps)
-}
-
-/// Most images and rows of a batch of this process over a dataset of `samples`.
-pub(super) fn rows_of_batch(planner: &Planner, samples: u64) -> (usize, usize) {
-    let spec = planner.spec();
-    // A short last batch may be all there is.
-    let images = u64::from(spec.batch).min(samples).div_ceil(spec.rank.1.into()) as usize;
-    (images, images * spec.task.classes_per_image() as usize * spec.views.len())
 }
 
 /// The plan of `step` over `set`.

@@ -1,0 +1,339 @@
+//! Batches for the network: loaded by threads, rendered by them or by kernels, as tensors on the network's device.
+//!
+//! Lives here: the choice between the ways ([`Feeder`]), and their common face ([`Feed`], [`Batch`]). Not here: what is loaded (`loader`), when
+//! what is copied (`stage`), which device (`route`).
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tch::{Device, Kind, Tensor};
+
+use super::interop::{self, InteropError};
+use crate::augment::ViewSpec;
+use crate::augment::cuda::{MixArgs, Output, ValueKind};
+use crate::episode::{EpisodePlan, MixPlan, Planner};
+use crate::gpu::{GpuError, RawStream, Stream};
+use crate::loader::{
+    Delivery, Expansions, LoadError, Loader, LoaderOptions, LoaderStats, Parcel, load_sources, load_views,
+};
+use crate::shard::ShardSet;
+use crate::stage::resident::ResidentError;
+use crate::stage::{Engine, Rendered, Resident, Stage, StageError};
+
+/// Batches that a slot of the loader may be kept for besides those being filled: what the stage has in flight.
+const STAGED: usize = 2;
+/// A dataset of pixels that takes less than this share of the device's free memory lies there as a whole.
+const RESIDENT_SHARE: usize = 4;
+
+/// Why there is no next batch.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// It could not be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It could not be rendered on the device.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// Torch does not tell its stream.
+    #[error(transparent)]
+    Torch(#[from] InteropError),
+}
+
+impl From<GpuError> for FeedError {
+    fn from(error: GpuError) -> Self {
+        StageError::from(error).into()
+    }
+}
+
+impl From<ResidentError> for FeedError {
+    fn from(error: ResidentError) -> Self {
+        match error {
+            ResidentError::Load(error) => error.into(),
+            ResidentError::Stage(error) => error.into(),
+        }
+    }
+}
+
+/// Starts feeds. Cloning is cheap.
+#[derive(Clone)]
+pub struct Feeder {
+    loader: LoaderOptions,
+    device: Device,
+    kernels: Option<Arc<ByKernels>>,
+}
+
+/// What renders on a device.
+struct ByKernels {
+    engine: Engine,
+    expansions: Expansions,
+    /// Datasets that lie on the device, by their identity.
+    residents: Mutex<HashMap<u128, Arc<Resident>>>,
+}
+
+/// How rows of a batch are mixed: the first row that is, and the plan of a step (0-based).
+#[derive(Clone)]
+pub struct RowMixing {
+    /// Rows before it are not mixed.
+    pub first: usize,
+    /// Views' classes.
+    pub classes: usize,
+    /// Draws.
+    pub draw: Arc<dyn Fn(u64) -> MixPlan + Send + Sync>,
+}
+
+impl Feeder {
+    /// Views are rendered by the loader's threads; the network lives on `device`.
+    pub fn on_cpu(loader: LoaderOptions, device: Device) -> Self {
+        Self { loader, device, kernels: None }
+    }
+
+    /// Views are rendered by the kernels of `engine`, on whose device the network lives: `device`.
+    pub fn by_kernels(loader: LoaderOptions, device: Device, engine: Engine, expansions: Expansions) -> Self {
+        let kernels = ByKernels { engine, expansions, residents: Mutex::default() };
+        Self { loader, device, kernels: Some(Arc::new(kernels)) }
+    }
+
+    /// Where the network lives.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// The batches of `steps`.
+    ///
+    /// # Errors
+    /// [`FeedError`].
+    pub fn start(&self, set: &Arc<ShardSet>, planner: Planner, steps: Range<u64>) -> Result<Feed, FeedError> {
+        self.start_mixing(set, planner, steps, None)
+    }
+
+    /// The batches of `steps` with, where `mixing` is given and kernels render, the mixed rows below each: [`Batch::with_mixed`].
+    ///
+    /// # Errors
+    /// [`FeedError`].
+    pub fn start_mixing(
+        &self,
+        set: &Arc<ShardSet>,
+        planner: Planner,
+        steps: Range<u64>,
+        mixing: Option<RowMixing>,
+    ) -> Result<Feed, FeedError> {
+        let view = planner.spec().view;
+        let Some(kernels) = &self.kernels else {
+            let loader = load_views(set.clone(), planner, self.loader, steps)?;
+            return Ok(Feed { way: Way::Threads(loader), view, device: self.device });
+        };
+        let rows = planner.most_rows(set.len());
+        let mixed = mixing.as_ref().map_or(0, |mixing| rows - mixing.first.min(rows));
+        let output = Output { kind: ValueKind::F32, channels_last: false };
+        let stage = Stage::new(&kernels.engine, view, output, rows + mixed)?;
+        let source = match kernels.resident(set)? {
+            Some(resident) => {
+                let plans = LoaderOptions { delivery: Delivery::Nothing, ..self.loader };
+                Source::Resident(load_views(set.clone(), planner, plans, steps)?, resident)
+            }
+            None => {
+                let slots = self.loader.slots + STAGED;
+                let (options, gpu) = (LoaderOptions { slots, ..self.loader }, kernels.engine.gpu());
+                Source::Parcels(load_sources(set.clone(), planner, options, kernels.expansions, gpu, steps)?, slots)
+            }
+        };
+        let staged = Staged { source, stage, mixing };
+        Ok(Feed { way: Way::Kernels(Box::new(staged)), view, device: self.device })
+    }
+
+    /// Plans of `steps` without images.
+    ///
+    /// # Errors
+    /// [`FeedError`].
+    pub fn plans(&self, set: &Arc<ShardSet>, planner: Planner, steps: Range<u64>) -> Result<Feed, FeedError> {
+        let view = planner.spec().view;
+        let options = LoaderOptions { delivery: Delivery::Nothing, ..self.loader };
+        let loader = load_views(set.clone(), planner, options, steps)?;
+        Ok(Feed { way: Way::Plans(loader), view, device: self.device })
+    }
+}
+
+impl ByKernels {
+    /// `set` on the device, where it fits there.
+    fn resident(&self, set: &Arc<ShardSet>) -> Result<Option<Arc<Resident>>, FeedError> {
+        let mut residents = self.residents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resident) = residents.get(&set.identity()) {
+            return Ok(Some(resident.clone()));
+        }
+        let gpu = self.engine.gpu();
+        let most = gpu.memory()?.free / RESIDENT_SHARE;
+        let Some(size) = Resident::fits(set, most as u64)? else { return Ok(None) };
+        let resident = Arc::new(Resident::upload(set, size, gpu)?);
+        residents.insert(set.identity(), resident.clone());
+        Ok(Some(resident))
+    }
+}
+
+/// Delivers batches in order.
+pub struct Feed {
+    way: Way,
+    view: ViewSpec,
+    device: Device,
+}
+
+enum Way {
+    Threads(Loader),
+    Plans(Loader),
+    Kernels(Box<Staged>),
+}
+
+struct Staged {
+    source: Source,
+    stage: Stage,
+    mixing: Option<RowMixing>,
+}
+
+enum Source {
+    Parcels(Loader<Parcel>, usize),
+    Resident(Loader, Arc<Resident>),
+}
+
+/// A batch on the network's device.
+///
+/// Its images may lie in memory that is written anew when the second batch after it is asked for: what lasts longer must be copied, and what
+/// autograd saved must have been used.
+pub struct Batch {
+    plan: EpisodePlan,
+    images: Option<Tensor>,
+    rows: i64,
+}
+
+impl Batch {
+    /// What it shows.
+    pub fn plan(&self) -> &EpisodePlan {
+        &self.plan
+    }
+
+    /// `[rows, 3, size, size]`, f32 in 0..=1 (torchvision's `ToTensor`: value / 255).
+    ///
+    /// # Panics
+    /// Where only plans were asked for.
+    pub fn images(&self) -> Tensor {
+        self.all().narrow(0, 0, self.rows)
+    }
+
+    /// The images and, below them, mixed rows, where kernels made them.
+    pub fn with_mixed(&self) -> Option<Tensor> {
+        let all = self.all();
+        (all.size()[0] > self.rows).then(|| all.shallow_clone())
+    }
+
+    fn all(&self) -> &Tensor {
+        self.images.as_ref().expect("images were asked for")
+    }
+}
+
+impl Feed {
+    /// Busy and waiting times of the loader so far.
+    pub fn stats(&self) -> LoaderStats {
+        match &self.way {
+            Way::Threads(loader) | Way::Plans(loader) => loader.stats(),
+            Way::Kernels(staged) => match &staged.source {
+                Source::Parcels(loader, _) => loader.stats(),
+                Source::Resident(loader, _) => loader.stats(),
+            },
+        }
+    }
+
+    fn advance(&mut self) -> Result<Option<Batch>, FeedError> {
+        let (view, device) = (self.view, self.device);
+        match &mut self.way {
+            Way::Threads(loader) => Ok(loader.next().transpose()?.map(|batch| Batch {
+                rows: batch.plan().views.len() as i64,
+                images: Some(super::images(&batch, view, device)),
+                plan: batch.plan().clone(),
+            })),
+            Way::Plans(loader) => {
+                Ok(loader.next().transpose()?.map(|batch| Batch { plan: batch.plan().clone(), images: None, rows: 0 }))
+            }
+            Way::Kernels(staged) => staged.advance(view, device),
+        }
+    }
+}
+
+impl Iterator for Feed {
+    type Item = Result<Batch, FeedError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().transpose()
+    }
+}
+
+impl Staged {
+    fn advance(&mut self, view: ViewSpec, device: Device) -> Result<Option<Batch>, FeedError> {
+        let Self { source, stage, mixing } = self;
+        let consumer = consumer(stage, device)?;
+        let mix = |plan: &EpisodePlan| mixing.as_ref().map(|mixing| mix_args(mixing, plan, view));
+        let (plan, rendered) = match source {
+            Source::Parcels(loader, slots) => {
+                stage.keep_at_most(*slots - 1)?;
+                let Some(batch) = loader.next().transpose()? else { return self.end() };
+                let plan = batch.plan().clone();
+                let mix = mix(&plan);
+                let rendered = stage.render(batch, mix, &consumer)?;
+                (plan, rendered)
+            }
+            Source::Resident(loader, resident) => {
+                let Some(batch) = loader.next().transpose()? else { return self.end() };
+                let plan = batch.plan().clone();
+                let rendered = stage.render_resident(resident, &plan, mix(&plan), &consumer)?;
+                (plan, rendered)
+            }
+        };
+        if !device.is_cuda() {
+            // The device of tests: torch reads its memory from the host, at once.
+            stage.drain()?;
+        }
+        let rows = plan.views.len() as i64;
+        Ok(Some(Batch { images: Some(lent(rendered, view, device)), plan, rows }))
+    }
+
+    /// Nothing more comes; what the last batches left is looked at.
+    fn end(&mut self) -> Result<Option<Batch>, FeedError> {
+        self.stage.drain()?;
+        Ok(None)
+    }
+}
+
+/// Torch's current stream on `device`.
+fn consumer(stage: &Stage, device: Device) -> Result<Stream, FeedError> {
+    let raw = if device.is_cuda() { RawStream(interop::current_stream(device)?) } else { RawStream::LEGACY };
+    // SAFETY: torch never destroys a stream.
+    Ok(unsafe { stage.gpu().foreign_stream(raw) })
+}
+
+/// The rows as a tensor.
+fn lent(rendered: Rendered, view: ViewSpec, device: Device) -> Tensor {
+    let side = i64::from(view.size);
+    // SAFETY: the stage wrote so many rows there, keeps the memory while it lives, orders its kernels before torch's stream, and writes
+    // there again only behind what torch had queued one call before: `Batch` says until when the images may be used.
+    unsafe { interop::lend(rendered.address, &[rendered.rows as i64, 3, side, side], &[], Kind::Float, device) }
+}
+
+fn mix_args(mixing: &RowMixing, plan: &EpisodePlan, view: ViewSpec) -> MixArgs {
+    let MixPlan { share, patch } = (mixing.draw)(plan.step);
+    let [top, left, height, width] =
+        patch.map_or([0; 4], |patch| [patch.top, patch.left, patch.height, patch.width]);
+    // A patch of no pixels leaves the rows as they are: a blend by nothing.
+    let (share, other) = if patch.is_some() { (1.0, 0.0) } else { (share, 1.0 - share) };
+    MixArgs {
+        classes: mixing.classes as u32,
+        first: mixing.first as u32,
+        size: view.size,
+        channels_last: 0,
+        kind: MixArgs::kind_of(ValueKind::F32),
+        share: share as f32,
+        other: other as f32,
+        top,
+        left,
+        height,
+        width,
+    }
+}
