@@ -3,7 +3,7 @@
 // Formula: src/coef/layout.md and src/coef/expand/scalar.rs, which is libjpeg-turbo's default decode. Integers only; tolerance: equal bytes.
 //
 // expand_chunks  one block of 32 threads a chunk of up to 32 blocks of coefficients; any number of threads is right.
-//   Reads the chunk once (about 600 bytes), whole vectors of 16 bytes; writes 64 bytes a needed block. Shared memory 9.5 KB, static.
+//   Reads the chunk once (about 600 bytes), whole vectors of 16 bytes; writes 64 bytes a needed block. Shared memory 9248 bytes, static.
 // make_pixels    one block of 128 threads a band of rows, about 4096 pixels; any number of threads is right.
 //   Reads 1 to 3 samples a pixel, writes 1 or 3 bytes. No shared memory.
 //

@@ -1,4 +1,4 @@
-// What the host sends to expand coefficient records, and the arithmetic of blocks. Layouts: src/coef/device.rs, which asserts sizes;
+// What the host sends to expand coefficient records, and the arithmetic of blocks. Layouts: src/coef/device/tasks.rs, which asserts sizes;
 // bytes of a chunk: src/coef/layout.md; arithmetic, bit by bit: src/coef/expand/scalar.rs.
 #pragma once
 #include "types.cuh"

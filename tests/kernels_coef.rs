@@ -7,6 +7,9 @@
 mod batch;
 mod image_support;
 mod kernels_support;
+#[cfg(feature = "turbo")]
+#[path = "kernels_coef/photos.rs"]
+mod photos;
 #[path = "kernels_coef/pictures.rs"]
 mod pictures;
 
@@ -143,6 +146,27 @@ fn heads_that_were_not_checked_do_no_harm() {
     }
 }
 
+/// A chunk that says that it holds all of its row, beyond what any chunk can.
+#[test]
+fn a_chunk_is_read_to_its_bound() {
+    let size = Size::new(600, 8);
+    let mut dense = picture(0, KINDS[0], size, 0);
+    dense.components[0].blocks.iter_mut().for_each(|block| *block = [16384; 64]);
+    let mut record = encode(&dense).unwrap();
+    // One MCU row: its start, the record's length and two checksums end the header.
+    let row = 8 + 2 + 128 + 16;
+    let last = [record[row + 4], record[row + 5]];
+    assert!(2 * usize::from(u16::from_le_bytes(last)) > 2 * 4352);
+    record[row..row + 2].copy_from_slice(&last);
+    for (width, refused) in [(256, true), (100, false)] {
+        let region = Rect { x: 0, y: 0, width, height: 8 };
+        assert_eq!(expanded(&record, size, region).is_err(), refused);
+        let mut batch = Batch::default();
+        batch.push(&record, size, region, false).unwrap();
+        assert_eq!(batch.run(1)[0].1, CONTRADICTION);
+    }
+}
+
 #[test]
 fn what_the_host_checks_is_refused_and_leaves_nothing_behind() {
     let size = Size::new(70, 45);
@@ -177,6 +201,7 @@ fn nothing_leaves_its_memory() {
         "regions_of_every_kind_are_those_of_the_expander",
         "damaged_records_do_no_harm",
         "heads_that_were_not_checked_do_no_harm",
+        "a_chunk_is_read_to_its_bound",
     ] {
         passes_under(test, Sanitizer::Address);
     }
@@ -205,7 +230,7 @@ fn sanitizers_see_faults() {
             }
         }
         Sanitizer::Address => {
-            let numbers = vec![1u32; 5];
+            let numbers: Box<[u32]> = Box::new([1; 5]);
             launch("reads_behind", 1, &[argument(&numbers.as_ptr()), argument(&5u32), argument(&to)]);
         }
         Sanitizer::Thread => launch("races", 4, &[argument(&to)]),

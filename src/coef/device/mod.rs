@@ -11,9 +11,13 @@
 //! The pixels are then those of [`Expander`](super::Expander), to the byte. Where a status is not 0, that picture's chunks contradict
 //! themselves and its pixels mean nothing: see [`CONTRADICTION`].
 //!
-//! Not here: copies, launches, devices. The structs are read by the kernels: their layout is repeated in `coef.cu`.
+//! `tasks`: what the kernels read. Not here: copies, launches, devices.
+
+mod tasks;
 
 use std::ops::Range;
+
+pub use tasks::{BandTask, ChunkTask, PictureTask, PixelPlace};
 
 use super::chunk::BlockRow;
 use super::expand::opened;
@@ -39,99 +43,6 @@ pub const CONTRADICTION: u32 = 1;
 
 /// Most pixels of a band that has several rows.
 const BAND_PIXELS: u32 = 4096;
-
-/// A chunk to expand: 32 bytes, by one block of threads.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::NoUninit)]
-pub struct ChunkTask {
-    /// Its first byte in the copied records.
-    pub bytes: u64,
-    /// Byte of the first needed block's first sample; a multiple of 8.
-    pub samples: u64,
-    /// Its declared length, in 2 bytes.
-    pub pairs: u16,
-    /// From row to row of samples, in 8 bytes.
-    pub stride: u16,
-    /// Which status it sets.
-    pub image: u32,
-    /// Which quantisation table.
-    pub table: u32,
-    /// Blocks in it, 1 to 32.
-    pub blocks: u8,
-    /// The first needed.
-    pub first: u8,
-    /// How many are needed, at least 1.
-    pub count: u8,
-    /// Zero.
-    pub reserved: u8,
-}
-
-/// A region to make of samples: 88 bytes. The second and third component share size and place.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::NoUninit)]
-pub struct PictureTask {
-    /// First byte of each component's samples; unused ones are 0.
-    pub samples: [u64; 3],
-    /// Where the pixels go.
-    pub pixels: PixelPlace,
-    /// Of the region, in pixels.
-    pub width: u32,
-    /// Of the region, in pixels.
-    pub height: u32,
-    /// Bytes from row to row of the first component's samples.
-    pub stride: u32,
-    /// Bytes from row to row of the others' samples.
-    pub chroma_stride: u32,
-    /// Column and row of the region's first pixel, counted from the first of the first component's samples.
-    pub at: [u32; 2],
-    /// Column and row of the region's first pixel, counted from the first pixel of the first of the others' samples.
-    pub chroma_at: [u32; 2],
-    /// Column and row of the picture's last of the others' samples, counted from the first.
-    pub chroma_last: [u32; 2],
-    /// Bits: see the constants of this type.
-    pub kind: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
-impl PictureTask {
-    /// The components are R, G, B.
-    pub const RGB: u32 = 1;
-    /// Two columns of pixels share a sample of the second and third component.
-    pub const HALF_COLUMNS: u32 = 2;
-    /// Two rows of pixels share a sample of the second and third component.
-    pub const HALF_ROWS: u32 = 4;
-    /// Shared samples are interpolated, else replicated.
-    pub const FANCY: u32 = 8;
-}
-
-/// Where the pixels of a region go: planes R, G, B of u8. Kernels write whole words of 4 bytes, so up to 3 bytes behind each row,
-/// whose values mean nothing.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::NoUninit)]
-pub struct PixelPlace {
-    /// First byte; a multiple of 4.
-    pub offset: u64,
-    /// Bytes from row to row; a multiple of 4, at least the region's width.
-    pub stride: u32,
-    /// Bytes from plane to plane; a multiple of 4, at least `stride * height`. In a [`PictureTask`] 0 where the picture is gray: one plane
-    /// is written, which stands for all.
-    pub plane: u32,
-}
-
-/// Rows of a region that one block of threads makes: 12 bytes.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::NoUninit)]
-pub struct BandTask {
-    /// Which of the pictures.
-    pub picture: u32,
-    /// First row of the region.
-    pub first: u32,
-    /// Behind the last.
-    pub end: u32,
-}
-
-const _: () = assert!(size_of::<ChunkTask>() == 32 && size_of::<PictureTask>() == 88 && size_of::<BandTask>() == 12);
 
 /// One picture of a batch.
 #[derive(Clone, Copy, Debug)]
@@ -334,7 +245,7 @@ struct Plane {
 
 fn check_place(place: PixelPlace, region: Rect, gray: bool) {
     let whole = u64::from(place.stride) * u64::from(region.height) <= u64::from(place.plane);
-    let aligned = place.offset % 4 == 0 && place.stride % 4 == 0 && place.plane % 4 == 0;
+    let aligned = place.offset.is_multiple_of(4) && place.stride.is_multiple_of(4) && place.plane.is_multiple_of(4);
     assert!(aligned && place.stride >= region.width && (gray || whole), "{place:?} for {region:?}");
 }
 
