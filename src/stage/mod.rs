@@ -11,13 +11,14 @@
 //! The host waits only where it is two batches ahead of the device. A view is valid until the second call after the one that gave it.
 //!
 //! - `half`: the memory and the events of one batch in flight. `lists`: what is told to kernels, in one copy. `engine`: a device with its
-//!   kernels compiled. [`resident`]: a dataset that lies on the device as a whole.
+//!   kernels compiled. [`resident`]: a dataset that lies on the device as a whole. `read`: views back to the host.
 //!
 //! Not here: torch (`device`), threads (`loader`), kernels (`augment::cuda`).
 
 mod engine;
 mod half;
 mod lists;
+mod read;
 pub mod resident;
 
 use std::collections::VecDeque;
@@ -234,7 +235,7 @@ impl Stage {
         let mut all = rows;
         if let Some(mix) = mix {
             let count = rows - mix.first as usize;
-            let mixed = half.batch.part(list.batch_bytes() as usize, list.batch_bytes() as usize / rows * count)?;
+            let mixed = half.batch.part(list.batch_bytes() as usize, list.row_bytes() as usize * count)?;
             // SAFETY: the rows were rendered on the same stream; the mixed ones fit behind them.
             unsafe { engine.kernels().mix(work, half.batch.address(), mixed, mix, count as u32) }?;
             all += count;
