@@ -16,12 +16,12 @@ pub(crate) fn records(bench: &Bench, report: &mut Report) -> Outcome<()> {
     let launches = (0..bench.scale.sets).map(|set| Prepared::new(bench, set)).collect::<Outcome<Vec<_>>>()?;
     launches[0].check(bench)?;
     let ms = clock::median_ms(bench, |set| launches[set].queue(bench))?;
-    let name = "records expanded, whole photos";
+    let name = "records to pixels";
     report.add(format!("{name}: mean record"), bench.photos.mean_bytes() / 1e3, "kB");
     report.add(name.to_owned(), 1e3 * bench.scale.photos as f64 / ms, "photos/s");
     let moved = launches[0].moved();
-    report.add(format!("{name}: bytes moved"), moved as f64 / ms / 1e6, "GB/s");
-    report.floor(name, "bytes of records, of samples (written and read) and of pixels", moved, ms, None);
+    report.add(format!("{name}: rate"), moved as f64 / ms / 1e6, "GB/s");
+    report.floor(name, "records, twice samples, pixels", moved, ms, None);
     Ok(())
 }
 

@@ -20,7 +20,7 @@ const BF16: Output = Output { kind: ValueKind::Bf16, channels_last: false };
 const LEAST_SHARE: f64 = 60.0;
 
 /// What is counted of a view.
-const COUNTED: &str = "bytes of crops (u8) and of the batch";
+const COUNTED: &str = "crops and batch";
 
 /// Views of a launch that are compared with the CPU's.
 const CHECKED: usize = 12;
@@ -45,7 +45,7 @@ pub(crate) fn photos(bench: &Bench, report: &mut Report) -> Outcome<()> {
             launches.push(Prepared::new(bench, recipe, output, &views, arena.pixels.address())?);
         }
         launches[0].check(bench, recipe, output, &picture)?;
-        let name = format!("{recipe:?} views of 224 px, {:?}", output.kind).to_lowercase();
+        let name = format!("{recipe:?} 224 px {:?}", output.kind).to_lowercase();
         let rate = time(bench, report, &name, &launches, Some(LEAST_SHARE))?;
         if recipe == Recipe::Simclr {
             report.simclr_views_per_s = Some(rate);
@@ -79,7 +79,7 @@ pub(crate) fn icons(bench: &Bench, report: &mut Report) -> Outcome<()> {
         launches.push(Prepared::new(bench, Recipe::Cifar, F32, &views, resident.address())?);
     }
     launches[0].check(bench, Recipe::Cifar, F32, &|number| (pixels[number].as_ref(), size))?;
-    time(bench, report, "cifar views of 32 px, resident, f32", &launches, None)?;
+    time(bench, report, "cifar 32 px f32, resident", &launches, None)?;
     Ok(())
 }
 
@@ -170,7 +170,11 @@ impl Prepared {
             batch: gpu.allocate(list.batch_bytes() as usize)?,
             pixels,
             moved,
-            checked: views.iter().map(|view| (view.plan, view.picture)).step_by(views.len().div_ceil(CHECKED)).collect(),
+            checked: views
+                .iter()
+                .map(|view| (view.plan, view.picture))
+                .step_by(views.len().div_ceil(CHECKED))
+                .collect(),
             list,
         })
     }

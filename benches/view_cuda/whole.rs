@@ -40,7 +40,7 @@ pub(crate) fn photos(bench: &Bench, report: &mut Report) -> Outcome<()> {
         let route = Route::Sources(expansions);
         check(bench, &set, &planner, &route)?;
         let figures = run(bench, &set, &planner, BF16, &route, bench.scale.photo_steps)?;
-        let name = format!("rrc of 224 px end to end, records expanded by the {expansions:?}, {WORKERS} workers");
+        let name = format!("rrc 224 px end to end, {WORKERS} workers, expanded by {expansions:?}");
         let name = name.replace("Host", "host").replace("Device", "device");
         match expansions {
             Expansions::Host => report.add(name.clone(), figures.samples_per_s, "samples/s"),
@@ -59,7 +59,7 @@ pub(crate) fn icons(bench: &Bench, report: &mut Report) -> Outcome<()> {
     let planner = planner(Recipe::Cifar, bench.scale.icon_batch, &set)?;
     check(bench, &set, &planner, &route)?;
     let figures = run(bench, &set, &planner, F32, &route, bench.scale.icon_steps)?;
-    let name = format!("cifar views of 32 px end to end, resident, batch {}", bench.scale.icon_batch);
+    let name = format!("cifar 32 px end to end, resident, batch {}", bench.scale.icon_batch);
     let views = planner.spec().views.len() as f64;
     report.expect(name.clone(), views * figures.samples_per_s, "views/s", LEAST_ICON_VIEWS);
     report.add(format!("{name}: CPU time"), figures.cpu_us / views, "us/view");

@@ -35,7 +35,9 @@ pub(crate) fn mixed_rows(subject: &Subject<'_>) {
     let plan = job.planner.plan(0, meta).unwrap();
     let (classes, rows) = (plan.layout.classes, plan.views.len());
     for kind in [ValueKind::F32, ValueKind::F16, ValueKind::Bf16] {
-        for (channels_last, [top, left, height, width]) in [(false, [0; 4]), (true, [0; 4]), (false, PATCH), (true, PATCH)] {
+        for (channels_last, [top, left, height, width]) in
+            [(false, [0; 4]), (true, [0; 4]), (false, PATCH), (true, PATCH)]
+        {
             let mix = MixArgs {
                 classes: classes as u32,
                 first: classes as u32,
@@ -105,6 +107,7 @@ fn decoded(bytes: &[u8], kind: ValueKind) -> Vec<f32> {
 /// The value of a binary16, not negative and finite.
 fn half(bits: u32) -> f32 {
     let (exponent, fraction) = (bits >> 10, f64::from(bits & 1023));
-    let value = if exponent == 0 { fraction * 2f64.powi(-24) } else { (1024.0 + fraction) * 2f64.powi(exponent as i32 - 25) };
+    let value =
+        if exponent == 0 { fraction * 2f64.powi(-24) } else { (1024.0 + fraction) * 2f64.powi(exponent as i32 - 25) };
     value as f32
 }
