@@ -58,7 +58,7 @@ impl Subject<'_> {
 static GPU: LazyLock<Option<Engine>> = LazyLock::new(|| {
     if !devices().is_ok_and(|found| !found.is_empty()) {
         assert!(std::env::var_os(EXPECT).is_none(), "no GPU: {:?}", devices());
-        eprintln!("no GPU: only the fake device is checked");
+        eprintln!("no GPU: none is checked");
         return None;
     }
     Some(Engine::open(0, &Cache::default()).unwrap())
