@@ -61,6 +61,8 @@ fn kernels_feed_what_threads_feed() {
             let kernels = Feeder::by_kernels(options, tch::Device::Cpu, device.engine.clone(), expansions);
             let start = |feeder: &Feeder| feeder.start(set, planner(set), 0..STEPS).unwrap();
             equal(start(&kernels), start(&threads));
+            let copied = Feeder::on_cpu_for(device.fake.gpu(), options, tch::Device::Cpu);
+            equal(start(&copied), start(&threads));
             assert_eq!(device.fake.faults(), []);
         }
     }

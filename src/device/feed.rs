@@ -13,13 +13,14 @@ use super::interop::{self, InteropError};
 use crate::augment::ViewSpec;
 use crate::augment::cuda::{MixArgs, Output, ValueKind};
 use crate::episode::{EpisodePlan, MixPlan, Planner};
-use crate::gpu::{GpuError, RawStream, Stream};
+use crate::gpu::{Gpu, GpuError, RawStream, Stream};
 use crate::loader::{
     Delivery, Expansions, LoadError, Loader, LoaderOptions, LoaderStats, Parcel, load_sources, load_views,
+    load_views_pinned,
 };
 use crate::shard::ShardSet;
 use crate::stage::resident::ResidentError;
-use crate::stage::{Engine, Rendered, Resident, Stage, StageError};
+use crate::stage::{Engine, Rendered, Resident, Stage, StageError, Uploader};
 
 /// Batches that a slot of the loader may be kept for besides those being filled: what the stage has in flight.
 const STAGED: usize = 2;
@@ -61,7 +62,17 @@ impl From<ResidentError> for FeedError {
 pub struct Feeder {
     loader: LoaderOptions,
     device: Device,
-    kernels: Option<Arc<ByKernels>>,
+    renderer: Renderer,
+}
+
+/// Who renders.
+#[derive(Clone)]
+enum Renderer {
+    /// The loader's threads; a batch is copied when it is asked for.
+    Threads,
+    /// The loader's threads, into page-locked memory; batches are copied beside the network's work.
+    ThreadsFor(Gpu),
+    Kernels(Arc<ByKernels>),
 }
 
 /// What renders on a device.
@@ -86,13 +97,18 @@ pub struct RowMixing {
 impl Feeder {
     /// Views are rendered by the loader's threads; the network lives on `device`.
     pub fn on_cpu(loader: LoaderOptions, device: Device) -> Self {
-        Self { loader, device, kernels: None }
+        Self { loader, device, renderer: Renderer::Threads }
+    }
+
+    /// Views are rendered by the loader's threads for the network on `device`, which is `gpu`.
+    pub fn on_cpu_for(gpu: Gpu, loader: LoaderOptions, device: Device) -> Self {
+        Self { loader, device, renderer: Renderer::ThreadsFor(gpu) }
     }
 
     /// Views are rendered by the kernels of `engine`, on whose device the network lives: `device`.
     pub fn by_kernels(loader: LoaderOptions, device: Device, engine: Engine, expansions: Expansions) -> Self {
         let kernels = ByKernels { engine, expansions, residents: Mutex::default() };
-        Self { loader, device, kernels: Some(Arc::new(kernels)) }
+        Self { loader, device, renderer: Renderer::Kernels(Arc::new(kernels)) }
     }
 
     /// Where the network lives.
@@ -119,12 +135,21 @@ impl Feeder {
         steps: Range<u64>,
         mixing: Option<RowMixing>,
     ) -> Result<Feed, FeedError> {
-        let view = planner.spec().view;
-        let Some(kernels) = &self.kernels else {
-            let loader = load_views(set.clone(), planner, self.loader, steps)?;
-            return Ok(Feed { way: Way::Threads(loader), view, device: self.device });
+        let (view, rows) = (planner.spec().view, planner.most_rows(set.len()));
+        let kernels = match &self.renderer {
+            Renderer::Kernels(kernels) => kernels,
+            Renderer::Threads => {
+                let loader = load_views(set.clone(), planner, self.loader, steps)?;
+                return Ok(Feed { way: Way::Threads(loader), view, device: self.device });
+            }
+            Renderer::ThreadsFor(gpu) => {
+                let slots = self.loader.slots + STAGED;
+                let options = LoaderOptions { slots, ..self.loader };
+                let loader = load_views_pinned(set.clone(), planner, options, gpu, steps)?;
+                let way = Way::Uploads(loader, Uploader::new(gpu, rows * view.bytes())?);
+                return Ok(Feed { way, view, device: self.device });
+            }
         };
-        let rows = planner.most_rows(set.len());
         let mixed = mixing.as_ref().map_or(0, |mixing| rows - mixing.first.min(rows));
         let output = Output { kind: ValueKind::F32, channels_last: false };
         let stage = Stage::new(&kernels.engine, view, output, rows + mixed)?;
@@ -180,6 +205,7 @@ pub struct Feed {
 
 enum Way {
     Threads(Loader),
+    Uploads(Loader, Uploader),
     Plans(Loader),
     Kernels(Box<Staged>),
 }
@@ -234,7 +260,7 @@ impl Feed {
     /// Busy and waiting times of the loader so far.
     pub fn stats(&self) -> LoaderStats {
         match &self.way {
-            Way::Threads(loader) | Way::Plans(loader) => loader.stats(),
+            Way::Threads(loader) | Way::Uploads(loader, _) | Way::Plans(loader) => loader.stats(),
             Way::Kernels(staged) => match &staged.source {
                 Source::Parcels(loader, _) => loader.stats(),
                 Source::Resident(loader, _) => loader.stats(),
@@ -250,6 +276,7 @@ impl Feed {
                 images: Some(super::images(&batch, view, device)),
                 plan: batch.plan().clone(),
             })),
+            Way::Uploads(loader, uploader) => uploaded(loader, uploader, view, device),
             Way::Plans(loader) => {
                 Ok(loader.next().transpose()?.map(|batch| Batch { plan: batch.plan().clone(), images: None, rows: 0 }))
             }
@@ -266,10 +293,29 @@ impl Iterator for Feed {
     }
 }
 
+/// The next batch of threads, whose copy is queued; torch makes f32 of it.
+fn uploaded(
+    loader: &mut Loader,
+    uploader: &mut Uploader,
+    view: ViewSpec,
+    device: Device,
+) -> Result<Option<Batch>, FeedError> {
+    uploader.keep_at_most(1)?;
+    let Some(batch) = loader.next().transpose()? else { return Ok(None) };
+    let (plan, consumer) = (batch.plan().clone(), consumer(uploader.gpu(), device)?);
+    let rendered = uploader.upload(batch, &consumer)?;
+    if !device.is_cuda() {
+        // The device of tests: torch reads its memory from the host, at once.
+        uploader.drain()?;
+    }
+    let images = lent(rendered, view, Kind::Uint8, device).to_kind(Kind::Float) / 255.0;
+    Ok(Some(Batch { rows: plan.views.len() as i64, images: Some(images), plan }))
+}
+
 impl Staged {
     fn advance(&mut self, view: ViewSpec, device: Device) -> Result<Option<Batch>, FeedError> {
         let Self { source, stage, mixing } = self;
-        let consumer = consumer(stage, device)?;
+        let consumer = consumer(stage.gpu(), device)?;
         let mix = |plan: &EpisodePlan| mixing.as_ref().map(|mixing| mix_args(mixing, plan, view));
         let (plan, rendered) = match source {
             Source::Parcels(loader, slots) => {
@@ -292,7 +338,7 @@ impl Staged {
             stage.drain()?;
         }
         let rows = plan.views.len() as i64;
-        Ok(Some(Batch { images: Some(lent(rendered, view, device)), plan, rows }))
+        Ok(Some(Batch { images: Some(lent(rendered, view, Kind::Float, device)), plan, rows }))
     }
 
     /// Nothing more comes; what the last batches left is looked at.
@@ -303,18 +349,18 @@ impl Staged {
 }
 
 /// Torch's current stream on `device`.
-fn consumer(stage: &Stage, device: Device) -> Result<Stream, FeedError> {
+fn consumer(gpu: &Gpu, device: Device) -> Result<Stream, FeedError> {
     let raw = if device.is_cuda() { RawStream(interop::current_stream(device)?) } else { RawStream::LEGACY };
     // SAFETY: torch never destroys a stream.
-    Ok(unsafe { stage.gpu().foreign_stream(raw) })
+    Ok(unsafe { gpu.foreign_stream(raw) })
 }
 
 /// The rows as a tensor.
-fn lent(rendered: Rendered, view: ViewSpec, device: Device) -> Tensor {
+fn lent(rendered: Rendered, view: ViewSpec, kind: Kind, device: Device) -> Tensor {
     let side = i64::from(view.size);
     // SAFETY: the stage wrote so many rows there, keeps the memory while it lives, orders its kernels before torch's stream, and writes
     // there again only behind what torch had queued one call before: `Batch` says until when the images may be used.
-    unsafe { interop::lend(rendered.address, &[rendered.rows as i64, 3, side, side], &[], Kind::Float, device) }
+    unsafe { interop::lend(rendered.address, &[rendered.rows as i64, 3, side, side], &[], kind, device) }
 }
 
 fn mix_args(mixing: &RowMixing, plan: &EpisodePlan, view: ViewSpec) -> MixArgs {

@@ -37,7 +37,7 @@ pub use rows::{Produce, RingSize};
 pub use slot::RowBuffer;
 pub use sources::{Expansions, load_sources};
 pub use stats::{Laps, LoaderStats, Stage};
-pub use views::{Delivery, Executor, LoaderOptions, load_views};
+pub use views::{Delivery, Executor, LoaderOptions, load_views, load_views_pinned};
 
 /// Why a batch could not be made.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@
 //! The host waits only where it is two batches ahead of the device. A view is valid until the second call after the one that gave it.
 //!
 //! - `half`: the memory and the events of one batch in flight. `lists`: what is told to kernels, in one copy. `engine`: a device with its
-//!   kernels compiled. [`resident`]: a dataset that lies on the device as a whole.
+//!   kernels compiled. [`resident`]: a dataset that lies on the device as a whole. `upload`: views that threads rendered.
 //!
 //! Not here: torch (`device`), threads (`loader`), kernels (`augment::cuda`).
 
@@ -19,11 +19,13 @@ mod engine;
 mod half;
 mod lists;
 pub mod resident;
+mod upload;
 
 use std::collections::VecDeque;
 
 pub use engine::{Engine, EngineError};
 pub use resident::Resident;
+pub use upload::Uploader;
 
 use crate::augment::cuda::{ExpandMemory, MixArgs, Output, Source, ViewList, ViewMemory};
 use crate::augment::{PlanError, ViewSpec};
