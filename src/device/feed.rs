@@ -36,10 +36,17 @@ pub enum FeedError {
     Load(#[from] LoadError),
     /// It could not be rendered on the device.
     #[error(transparent)]
-    Stage(#[from] StageError),
+    Stage(Box<StageError>),
     /// Torch does not tell its stream.
     #[error(transparent)]
     Torch(#[from] InteropError),
+}
+
+// Boxed, because it is larger than everything else here.
+impl From<StageError> for FeedError {
+    fn from(error: StageError) -> Self {
+        Self::Stage(Box::new(error))
+    }
 }
 
 impl From<GpuError> for FeedError {

@@ -34,7 +34,7 @@ pub enum EvalError {
     Load(#[from] LoadError),
     /// They could not be brought to the device.
     #[error(transparent)]
-    Feed(#[from] FeedError),
+    Feed(Box<FeedError>),
     /// No few-shot episode can be drawn.
     #[error(transparent)]
     FewShot(#[from] FewShotError),
@@ -46,4 +46,14 @@ pub enum EvalError {
         /// Its name in the dataset.
         name: String,
     },
+}
+
+impl From<FeedError> for EvalError {
+    /// What could not be loaded is the same error, whoever renders.
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Load(error) => Self::Load(error),
+            error => Self::Feed(Box::new(error)),
+        }
+    }
 }
