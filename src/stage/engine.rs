@@ -7,7 +7,6 @@ use crate::gpu::{Architecture, Cache, Gpu, GpuError, Module};
 #[derive(Clone, Debug)]
 pub struct Engine {
     kernels: Kernels,
-    shared: u32,
 }
 
 /// Why there is no engine.
@@ -30,8 +29,8 @@ impl Engine {
     /// # Errors
     /// Where it is another module.
     pub fn with(module: &Module, gpu: &Gpu) -> Result<Self, EngineError> {
-        let shared = u32::try_from(gpu.limits().shared_per_block).unwrap_or(u32::MAX);
-        Ok(Self { kernels: Kernels::of(module, shared)?, shared })
+        let per_block = u32::try_from(gpu.limits().shared_per_block).unwrap_or(u32::MAX);
+        Ok(Self { kernels: Kernels::of(module, per_block)? })
     }
 
     /// The device.
@@ -44,8 +43,8 @@ impl Engine {
         &self.kernels
     }
 
-    /// Bytes of shared memory that a block may have.
+    /// Bytes of shared memory that a launch of `render_views` may ask for a block.
     pub fn shared(&self) -> u32 {
-        self.shared
+        self.kernels.shared()
     }
 }

@@ -11,8 +11,6 @@ use crate::image::{Rect, Size};
 
 /// Most threads of a block.
 const MOST_THREADS: u32 = 1024;
-/// Shared memory that `render_views` declares by itself: 768 values, 32 sums.
-const STATIC_SHARED: u32 = 4 * (768 + 32);
 /// Most rows of the ring: more bands per view cost barriers, more rows nothing.
 const MOST_RING: u32 = 256;
 /// Fewest: with less, ordinary photos (a scale of 7) would leave shared memory.
@@ -55,7 +53,8 @@ pub struct ViewList {
 }
 
 impl ViewList {
-    /// For views of `spec` on a device whose blocks may have `shared` bytes of shared memory.
+    /// For views of `spec` on a device where a block of `render_views` may ask for `shared` bytes of shared memory
+    /// ([`Kernels::shared`](super::Kernels::shared)).
     pub fn new(spec: ViewSpec, output: Output, shared: u32) -> Self {
         let size = spec.size;
         let mut delivery = Delivery {
@@ -66,8 +65,7 @@ impl ViewList {
             ring_rows: 0,
             view_bytes: 0,
         };
-        let fits =
-            |rows: u32| u64::from(STATIC_SHARED) + 3 * plane_bytes(size) + ring_bytes(size, rows) <= shared.into();
+        let fits = |rows: u32| 3 * plane_bytes(size) + ring_bytes(size, rows) <= shared.into();
         // Small views come from small images: a ring of their own size spares shared memory for other blocks.
         let wanted = (2 * size).next_power_of_two().clamp(LEAST_RING, MOST_RING);
         delivery.ring_rows =
@@ -188,7 +186,12 @@ impl ViewList {
 
     /// Bytes of the batch.
     pub fn batch_bytes(&self) -> u64 {
-        self.views.len() as u64 * self.spec.bytes() as u64 * u64::from(self.delivery.value_bytes)
+        self.views.len() as u64 * self.row_bytes()
+    }
+
+    /// Bytes of a view in the batch.
+    pub fn row_bytes(&self) -> u64 {
+        self.spec.bytes() as u64 * u64::from(self.delivery.value_bytes)
     }
 
     /// Dynamic shared memory of a block of `render_views`.
