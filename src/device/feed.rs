@@ -7,13 +7,13 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::interop::{self, InteropError};
 use crate::augment::ViewSpec;
 use crate::augment::cuda::{MixArgs, Output, ValueKind};
 use crate::episode::{EpisodePlan, MixPlan, Planner};
-use crate::gpu::{Gpu, GpuError, RawStream, Stream};
+use crate::gpu::{DeviceBuffer, Gpu, GpuError, RawStream, Stream};
 use crate::loader::{
     Delivery, Expansions, LoadError, Loader, LoaderOptions, LoaderStats, Parcel, load_sources, load_views,
     load_views_pinned,
@@ -90,14 +90,12 @@ struct ByKernels {
     residents: Mutex<HashMap<u128, Arc<Resident>>>,
 }
 
-/// How rows of a batch are mixed: the first row that is, and the plan of a step (0-based).
+/// How rows of a batch are mixed.
 #[derive(Clone)]
 pub struct RowMixing {
-    /// Rows before it are not mixed.
-    pub first: usize,
-    /// Views' classes.
-    pub classes: usize,
-    /// Draws.
+    /// Views of each class that stay as they are; the later ones are mixed.
+    pub supports: usize,
+    /// Draws the mixing of a step (0-based).
     pub draw: Arc<dyn Fn(u64) -> MixPlan + Send + Sync>,
 }
 
@@ -146,18 +144,21 @@ impl Feeder {
         let kernels = match &self.renderer {
             Renderer::Kernels(kernels) => kernels,
             Renderer::Threads => {
-                let loader = load_views(set.clone(), planner, self.loader, steps)?;
-                return Ok(Feed { way: Way::Threads(loader), view, device: self.device });
+                let options = LoaderOptions { delivery: Delivery::U8, ..self.loader };
+                let loader = load_views(set.clone(), planner, options, steps)?;
+                return Ok(Feed { way: Way::Threads(loader), view, device: self.device, failed: false });
             }
             Renderer::ThreadsFor(gpu) => {
                 let slots = self.loader.slots + STAGED;
-                let options = LoaderOptions { slots, ..self.loader };
+                let options = LoaderOptions { slots, delivery: Delivery::U8, ..self.loader };
                 let loader = load_views_pinned(set.clone(), planner, options, gpu, steps)?;
-                let way = Way::Uploads(loader, Uploader::new(gpu, rows * view.bytes())?);
-                return Ok(Feed { way, view, device: self.device });
+                let uploader = Uploader::new(gpu, rows * view.bytes())?;
+                let way = Way::Uploads(Box::new(Uploads { uploader, loader }));
+                return Ok(Feed { way, view, device: self.device, failed: false });
             }
         };
-        let mixed = mixing.as_ref().map_or(0, |mixing| rows - mixing.first.min(rows));
+        // At most all rows are mixed.
+        let mixed = if mixing.is_some() { rows } else { 0 };
         let output = Output { kind: ValueKind::F32, channels_last: false };
         let stage = Stage::new(&kernels.engine, view, output, rows + mixed)?;
         let source = match kernels.resident(set)? {
@@ -171,8 +172,8 @@ impl Feeder {
                 Source::Parcels(load_sources(set.clone(), planner, options, kernels.expansions, gpu, steps)?, slots)
             }
         };
-        let staged = Staged { source, stage, mixing };
-        Ok(Feed { way: Way::Kernels(Box::new(staged)), view, device: self.device })
+        let staged = Staged { stage, source, mixing };
+        Ok(Feed { way: Way::Kernels(Box::new(staged)), view, device: self.device, failed: false })
     }
 
     /// Plans of `steps` without images.
@@ -183,7 +184,7 @@ impl Feeder {
         let view = planner.spec().view;
         let options = LoaderOptions { delivery: Delivery::Nothing, ..self.loader };
         let loader = load_views(set.clone(), planner, options, steps)?;
-        Ok(Feed { way: Way::Plans(loader), view, device: self.device })
+        Ok(Feed { way: Way::Plans(loader), view, device: self.device, failed: false })
     }
 }
 
@@ -208,18 +209,26 @@ pub struct Feed {
     way: Way,
     view: ViewSpec,
     device: Device,
+    failed: bool,
 }
 
 enum Way {
     Threads(Loader),
-    Uploads(Loader, Uploader),
+    Uploads(Box<Uploads>),
     Plans(Loader),
     Kernels(Box<Staged>),
 }
 
+/// Fields go in order: the uploader waits before the slots that it copies from go.
+struct Uploads {
+    uploader: Uploader,
+    loader: Loader,
+}
+
+/// Fields go in order: the stage waits before the slots and datasets that it reads go.
 struct Staged {
-    source: Source,
     stage: Stage,
+    source: Source,
     mixing: Option<RowMixing>,
 }
 
@@ -267,7 +276,8 @@ impl Feed {
     /// Busy and waiting times of the loader so far.
     pub fn stats(&self) -> LoaderStats {
         match &self.way {
-            Way::Threads(loader) | Way::Uploads(loader, _) | Way::Plans(loader) => loader.stats(),
+            Way::Threads(loader) | Way::Plans(loader) => loader.stats(),
+            Way::Uploads(uploads) => uploads.loader.stats(),
             Way::Kernels(staged) => match &staged.source {
                 Source::Parcels(loader, _) => loader.stats(),
                 Source::Resident(loader, _) => loader.stats(),
@@ -283,7 +293,7 @@ impl Feed {
                 images: Some(super::images(&batch, view, device)),
                 plan: batch.plan().clone(),
             })),
-            Way::Uploads(loader, uploader) => uploaded(loader, uploader, view, device),
+            Way::Uploads(uploads) => uploads.advance(view, device),
             Way::Plans(loader) => {
                 Ok(loader.next().transpose()?.map(|batch| Batch { plan: batch.plan().clone(), images: None, rows: 0 }))
             }
@@ -292,31 +302,49 @@ impl Feed {
     }
 }
 
-impl Iterator for Feed {
-    type Item = Result<Batch, FeedError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.advance().transpose()
+impl Feed {
+    /// Waits until everything asked for has been rendered: then it is known whether its records were sound. For before what was trained on
+    /// them is kept.
+    ///
+    /// # Errors
+    /// [`StageError::Contradiction`] for a record that was not.
+    pub fn settle(&mut self) -> Result<(), FeedError> {
+        match &mut self.way {
+            Way::Kernels(staged) => Ok(staged.stage.drain()?),
+            _ => Ok(()),
+        }
     }
 }
 
-/// The next batch of threads, whose copy is queued; torch makes f32 of it.
-fn uploaded(
-    loader: &mut Loader,
-    uploader: &mut Uploader,
-    view: ViewSpec,
-    device: Device,
-) -> Result<Option<Batch>, FeedError> {
-    uploader.keep_at_most(1)?;
-    let Some(batch) = loader.next().transpose()? else { return Ok(None) };
-    let (plan, consumer) = (batch.plan().clone(), consumer(uploader.gpu(), device)?);
-    let rendered = uploader.upload(batch, &consumer)?;
-    if !device.is_cuda() {
-        // The device of tests: torch reads its memory from the host, at once.
-        uploader.drain()?;
+impl Iterator for Feed {
+    type Item = Result<Batch, FeedError>;
+
+    /// `None` after the last batch or after an error.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.failed = matches!(next, Some(Err(_)));
+        next
     }
-    let images = lent(rendered, view, Kind::Uint8, device).to_kind(Kind::Float) / 255.0;
-    Ok(Some(Batch { rows: plan.views.len() as i64, images: Some(images), plan }))
+}
+
+impl Uploads {
+    /// The next batch of threads, whose copy is queued; torch makes f32 of it.
+    fn advance(&mut self, view: ViewSpec, device: Device) -> Result<Option<Batch>, FeedError> {
+        let Self { uploader, loader } = self;
+        uploader.keep_at_most(1)?;
+        let Some(batch) = loader.next().transpose()? else { return Ok(None) };
+        let (plan, consumer) = (batch.plan().clone(), consumer(uploader.gpu(), device)?);
+        let rendered = uploader.upload(batch, &consumer)?;
+        if !device.is_cuda() {
+            // The device of tests: torch reads its memory from the host, at once.
+            uploader.drain()?;
+        }
+        let levels = lent(uploader.memory(rendered), rendered, view, true, device)?;
+        Ok(Some(Batch { rows: plan.views.len() as i64, images: Some(super::unit(&levels)), plan }))
+    }
 }
 
 impl Staged {
@@ -345,7 +373,8 @@ impl Staged {
             stage.drain()?;
         }
         let rows = plan.views.len() as i64;
-        Ok(Some(Batch { images: Some(lent(rendered, view, Kind::Float, device)), plan, rows }))
+        let images = lent(stage.memory(rendered), rendered, view, false, device)?;
+        Ok(Some(Batch { images: Some(images), plan, rows }))
     }
 
     /// Nothing more comes; what the last batches left is looked at.
@@ -362,12 +391,19 @@ fn consumer(gpu: &Gpu, device: Device) -> Result<Stream, FeedError> {
     Ok(unsafe { gpu.foreign_stream(raw) })
 }
 
-/// The rows as a tensor.
-fn lent(rendered: Rendered, view: ViewSpec, kind: Kind, device: Device) -> Tensor {
+/// The rows as a tensor, which keeps their `memory`; u8 where they are `levels`, else f32.
+fn lent(
+    memory: Arc<DeviceBuffer>,
+    rendered: Rendered,
+    view: ViewSpec,
+    levels: bool,
+    device: Device,
+) -> Result<Tensor, FeedError> {
     let side = i64::from(view.size);
-    // SAFETY: the stage wrote so many rows there, keeps the memory while it lives, orders its kernels before torch's stream, and writes
-    // there again only behind what torch had queued one call before: `Batch` says until when the images may be used.
-    unsafe { interop::lend(rendered.address, &[rendered.rows as i64, 3, side, side], &[], kind, device) }
+    let sizes = [rendered.rows as i64, 3, side, side];
+    // SAFETY: so many rows lie there; freeing the memory waits for what is queued on it; kernels and copies are ordered before torch's stream, and
+    // write there again only behind what torch had queued one call before: `Batch` says until when the images may be used.
+    Ok(unsafe { interop::lend(memory, rendered.address, &sizes, levels, device) }?)
 }
 
 fn mix_args(mixing: &RowMixing, plan: &EpisodePlan, view: ViewSpec) -> MixArgs {
@@ -376,8 +412,8 @@ fn mix_args(mixing: &RowMixing, plan: &EpisodePlan, view: ViewSpec) -> MixArgs {
     // A patch of no pixels leaves the rows as they are: a blend by nothing.
     let (share, other) = if patch.is_some() { (1.0, 0.0) } else { (share, 1.0 - share) };
     MixArgs {
-        classes: mixing.classes as u32,
-        first: mixing.first as u32,
+        classes: plan.layout.classes as u32,
+        first: plan.layout.support(mixing.supports).end as u32,
         size: view.size,
         channels_last: 0,
         kind: MixArgs::kind_of(ValueKind::F32),

@@ -6,8 +6,9 @@ use tch::Device;
 
 use super::parts::{augment, loader_options};
 use crate::config::{self, Config, Value};
+use crate::device::interop;
 use crate::device::{Augment, Choice, Feeder, Machine, Route, RouteError, augment_route};
-use crate::gpu::{Cache, DeviceInfo, Gpu};
+use crate::gpu::{self, Cache, DeviceInfo, Gpu};
 use crate::loader::Expansions;
 use crate::stage::Engine;
 use crate::train::{Records, TrainError};
@@ -48,6 +49,9 @@ impl Place {
     /// Where `config` asks for a GPU or kernels that cannot be had.
     pub(super) fn open(config: &Config) -> Result<Self, TrainError> {
         let place = Self::find(config)?;
+        if place.device.is_cuda() {
+            gpu::relieve_with(interop::empty_cache);
+        }
         let Route::Cuda { ordinal } = place.views.route else { return Ok(place.on_cpu(config)) };
         let folder = (!config.kernel_cache.is_empty()).then(|| PathBuf::from(&config.kernel_cache));
         match Engine::open(ordinal, &Cache { folder }) {
