@@ -115,32 +115,41 @@ struct Bench {
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let engine = if args.fake { fake::engine() } else { Engine::open(0, &Cache::default()) };
-    match engine {
-        Ok(engine) => match run(&args, engine) {
-            Ok(report) => {
-                report.print(args.json);
-                ExitCode::SUCCESS
+    let found = if args.fake { tried(&args) } else { timed(&args) };
+    match found {
+        Ok(report) => {
+            report.print(args.json);
+            ExitCode::SUCCESS
+        }
+        Err(error) => match error.downcast_ref() {
+            Some(GpuError::NotBuilt | GpuError::NoDriver | GpuError::NoDevice) => {
+                eprintln!("view_cuda: {error}; nothing is timed");
+                // Among all benches, having nothing to do is no failure.
+                if args.bench { ExitCode::SUCCESS } else { ExitCode::from(3) }
             }
-            Err(error) => {
+            _ => {
                 eprintln!("view_cuda: error: {error}");
                 ExitCode::FAILURE
             }
         },
-        Err(error @ (GpuError::NotBuilt | GpuError::NoDriver | GpuError::NoDevice)) => {
-            eprintln!("view_cuda: {error}; nothing is timed");
-            // Among all benches, having nothing to do is no failure.
-            if args.bench { ExitCode::SUCCESS } else { ExitCode::from(3) }
-        }
-        Err(error) => {
-            eprintln!("view_cuda: error: {error}");
-            ExitCode::FAILURE
-        }
     }
 }
 
-fn run(args: &Args, engine: Engine) -> Outcome<Report> {
-    let scale = if args.fake { FAKE } else { FULL };
+fn timed(args: &Args) -> Outcome<Report> {
+    run(args, Engine::open(0, &Cache::default())?, FULL)
+}
+
+fn tried(args: &Args) -> Outcome<Report> {
+    let (fake, engine) = fake::engine()?;
+    let report = run(args, engine, FAKE)?;
+    fake.drain()?;
+    match &fake.faults()[..] {
+        [] => Ok(report),
+        faults => Err(format!("misuse of the device: {faults:?}").into()),
+    }
+}
+
+fn run(args: &Args, engine: Engine, scale: Scale) -> Outcome<Report> {
     let stream = engine.gpu().stream()?;
     let photos = Photos::get(scale.photos.min(64), scale.photo);
     let bench = Bench { engine, stream, scale, photos };

@@ -11,7 +11,7 @@
 #include "resample.cuh"
 
 // Tables of both axes: a block an axis of a view.
-extern "C" __global__ void __launch_bounds__(256) make_tables(const View* views, int4* tables, Delivery delivery) {
+extern "C" __global__ void __launch_bounds__(128) make_tables(const View* views, int4* tables, Delivery delivery) {
   const View& view = views[blockIdx.x / 2];
   if (blockIdx.x % 2 == 0) {
     make_axis(tables + view.column_table, view.column_words, static_cast<u32>(view.plan.width), lead_of(view), delivery);

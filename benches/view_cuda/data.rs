@@ -24,7 +24,10 @@ impl Photos {
         #[cfg(feature = "turbo")]
         if let Some(folder) = std::env::var_os("METACL_BENCH_PHOTOS") {
             let photos = real::photos(Path::new(&folder), most);
-            assert!(!photos.is_empty(), "METACL_BENCH_PHOTOS holds no .jpg, .jpeg or .JPEG that has a coefficient record");
+            assert!(
+                !photos.is_empty(),
+                "METACL_BENCH_PHOTOS holds no .jpg, .jpeg or .JPEG that has a coefficient record"
+            );
             return Self(photos);
         }
         let made = |number: u64| Photo { record: encode(&made_up(number, size)).expect("4:2:0 is covered"), size };
@@ -106,7 +109,7 @@ fn made_up(number: u64, size: Size) -> Coefficients {
                 0 => ((strength * wave + 40.0 * noise.laplace()) / 3.0) as i16,
                 _ => {
                     let frequency = (at / 8 + at % 8) as f64;
-                    let spread = strength * busy / (1.0 + frequency).powf(1.9);
+                    let spread = strength * busy / (1.0 + frequency).powf(1.15);
                     (spread * noise.laplace() / (3.0 + frequency)).clamp(-900.0, 900.0) as i16
                 }
             })
@@ -158,7 +161,10 @@ mod real {
             let path = entry.expect("an entry").path();
             if path.is_dir() {
                 found.extend(files(&path));
-            } else if path.extension().is_some_and(|ending| ["jpg", "jpeg", "JPEG"].iter().any(|known| ending == *known)) {
+            } else if path
+                .extension()
+                .is_some_and(|ending| ["jpg", "jpeg", "JPEG"].iter().any(|known| ending == *known))
+            {
                 found.push(path);
             }
         }

@@ -1,6 +1,7 @@
 //! A device without a card, whose kernels the CPU runs: tries this program where there is no GPU. Needs the sources and a C++ compiler.
 
 use std::ffi::c_void;
+use std::sync::Arc;
 
 use metacl::gpu::fake::{Fake, Mode};
 use metacl::gpu::{GpuError, Launch};
@@ -8,11 +9,13 @@ use metacl::stage::Engine;
 
 use crate::kernels_support::Kernels;
 
-pub(crate) fn engine() -> Result<Engine, GpuError> {
-    let gpu = Fake::new(Mode::Lazy, launch).gpu();
+/// The device, which notes misuse, and an engine on it.
+pub(crate) fn engine() -> Result<(Arc<Fake>, Engine), GpuError> {
+    let fake = Fake::new(Mode::Lazy, launch);
+    let gpu = fake.gpu();
     // SAFETY: the fake device takes any bytes.
     let module = unsafe { gpu.load_bytes(b"any") }?;
-    Engine::with(&module, &gpu)
+    Ok((fake, Engine::with(&module, &gpu)?))
 }
 
 fn launch(name: &str, launch: Launch, arguments: &[*const c_void]) -> Result<(), GpuError> {

@@ -38,7 +38,7 @@ impl Report {
         let gb_per_s = bytes as f64 / ms / 1e6;
         self.add(format!("{what}: {counted}"), bytes as f64 / 1e6, "MB");
         let share = 100.0 * gb_per_s / self.copy_gb_per_s;
-        self.rows.push(Row { what: format!("{what}: share of the memory floor"), figure: share, unit: "%", least });
+        self.rows.push(Row { what: format!("{what}: of the memory floor's speed"), figure: share, unit: "%", least });
     }
 
     pub(crate) fn print(&self, with_json: bool) {
