@@ -25,8 +25,8 @@ pub fn images(batch: &loader::Batch, view: ViewSpec, device: Device) -> Tensor {
     unit(&bytes.to_device(device))
 }
 
-/// Levels to f32 in 0..=1. Divided by a tensor: by a number, torch's kernels for GPUs multiply with its rounded inverse.
-fn unit(levels: &Tensor) -> Tensor {
+/// Levels, u8 of any shape, to f32 in 0..=1. Divided by a tensor: by a number, torch's kernels for GPUs multiply with its rounded inverse.
+pub fn unit(levels: &Tensor) -> Tensor {
     let floats = (Kind::Float, levels.device());
     levels.to_kind(Kind::Float) / Tensor::full([0i64; 0], 255.0, floats)
 }
