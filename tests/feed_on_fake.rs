@@ -61,6 +61,8 @@ fn kernels_feed_what_threads_feed() {
             let kernels = Feeder::by_kernels(options, tch::Device::Cpu, device.engine.clone(), expansions);
             let start = |feeder: &Feeder| feeder.start(set, planner(set), 0..STEPS).unwrap();
             equal(start(&kernels), start(&threads));
+            let copied = Feeder::on_cpu_for(device.fake.gpu(), options, tch::Device::Cpu);
+            equal(start(&copied), start(&threads));
             assert_eq!(device.fake.faults(), []);
         }
     }
@@ -74,7 +76,7 @@ fn kernels_mix_as_the_trainer_does() {
     let device = Device::new(Mode::Lazy);
     let options = LoaderOptions::default();
     let feeder = Feeder::by_kernels(options, tch::Device::Cpu, device.engine.clone(), Expansions::Device);
-    let mixing = RowMixing { first: 14, classes: 7, draw: Arc::new(|step| draw_mix(9, step, 32)) };
+    let mixing = RowMixing { supports: 2, draw: Arc::new(|step| draw_mix(9, step, 32)) };
     let feed = feeder.start_mixing(&set, planner(&set), 0..24, Some(mixing)).unwrap();
     let mut patches = 0;
     for (step, batch) in (0..).zip(feed) {

@@ -17,9 +17,9 @@ use metacl::augment::{TaskPolicy, ViewSpec, recipe};
 use metacl::episode::{EpisodeSpec, Order, Planner};
 use metacl::gpu::GpuError;
 use metacl::gpu::fake::Mode;
-use metacl::loader::{Delivery, Expansions, LoaderOptions, load_sources, load_views};
+use metacl::loader::{Delivery, Expansions, LoaderOptions, load_sources, load_views, load_views_pinned};
 use metacl::shard::{ShardSet, Verify};
-use metacl::stage::{Resident, Stage, StageError};
+use metacl::stage::{Resident, Stage, StageError, Uploader};
 use stage_support::{Device, contradictory, mixed, small};
 
 const STEPS: Range<u64> = 0..9;
@@ -85,6 +85,32 @@ fn any_order_of_execution_gives_the_bytes_of_the_cpu() {
             let wrong = got.iter().zip(&expected).position(|(got, expected)| got != expected);
             assert_eq!((wrong, got.len()), (None, expected.len()), "{mode:?}, {expansions:?}");
         }
+    }
+}
+
+/// Views that threads rendered, copied beside the consumer's work.
+#[test]
+fn uploads_are_in_order_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = mixed(folder.path());
+    let (expected, spec) = (expected(&set, 32), ViewSpec::bicubic(32));
+    for mode in [Mode::Eager, Mode::Lazy].into_iter().chain((0..30).map(Mode::Random)) {
+        let device = Device::new(mode);
+        let (gpu, consumer) = (device.fake.gpu(), device.consumer());
+        let mut loader = load_views_pinned(set.clone(), planner(&set, 32), options(), &gpu, STEPS).unwrap();
+        let mut uploader = Uploader::new(&gpu, 12 * spec.bytes()).unwrap();
+        let mut kept: Vec<Vec<u8>> = Vec::new();
+        loop {
+            uploader.keep_at_most(1).unwrap();
+            let Some(batch) = loader.next() else { break };
+            let rendered = uploader.upload(batch.unwrap(), &consumer).unwrap();
+            kept.push(vec![0; rendered.rows * spec.bytes()]);
+            device.keep(&consumer, rendered, kept.last_mut().unwrap());
+        }
+        uploader.drain().unwrap();
+        device.fake.drain().unwrap();
+        assert!(kept == expected, "{mode:?}");
+        assert_eq!(device.fake.faults(), []);
     }
 }
 

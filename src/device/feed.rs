@@ -7,19 +7,20 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::interop::{self, InteropError};
 use crate::augment::ViewSpec;
 use crate::augment::cuda::{MixArgs, Output, ValueKind};
 use crate::episode::{EpisodePlan, MixPlan, Planner};
-use crate::gpu::{GpuError, RawStream, Stream};
+use crate::gpu::{DeviceBuffer, Gpu, GpuError, RawStream, Stream};
 use crate::loader::{
     Delivery, Expansions, LoadError, Loader, LoaderOptions, LoaderStats, Parcel, load_sources, load_views,
+    load_views_pinned,
 };
 use crate::shard::ShardSet;
 use crate::stage::resident::ResidentError;
-use crate::stage::{Engine, Rendered, Resident, Stage, StageError};
+use crate::stage::{Engine, Rendered, Resident, Stage, StageError, Uploader};
 
 /// Batches that a slot of the loader may be kept for besides those being filled: what the stage has in flight.
 const STAGED: usize = 2;
@@ -35,10 +36,17 @@ pub enum FeedError {
     Load(#[from] LoadError),
     /// It could not be rendered on the device.
     #[error(transparent)]
-    Stage(#[from] StageError),
+    Stage(Box<StageError>),
     /// Torch does not tell its stream.
     #[error(transparent)]
     Torch(#[from] InteropError),
+}
+
+// Boxed, because it is larger than everything else here.
+impl From<StageError> for FeedError {
+    fn from(error: StageError) -> Self {
+        Self::Stage(Box::new(error))
+    }
 }
 
 impl From<GpuError> for FeedError {
@@ -61,7 +69,17 @@ impl From<ResidentError> for FeedError {
 pub struct Feeder {
     loader: LoaderOptions,
     device: Device,
-    kernels: Option<Arc<ByKernels>>,
+    renderer: Renderer,
+}
+
+/// Who renders.
+#[derive(Clone)]
+enum Renderer {
+    /// The loader's threads; a batch is copied when it is asked for.
+    Threads,
+    /// The loader's threads, into page-locked memory; batches are copied beside the network's work.
+    ThreadsFor(Gpu),
+    Kernels(Arc<ByKernels>),
 }
 
 /// What renders on a device.
@@ -72,27 +90,30 @@ struct ByKernels {
     residents: Mutex<HashMap<u128, Arc<Resident>>>,
 }
 
-/// How rows of a batch are mixed: the first row that is, and the plan of a step (0-based).
+/// How rows of a batch are mixed.
 #[derive(Clone)]
 pub struct RowMixing {
-    /// Rows before it are not mixed.
-    pub first: usize,
-    /// Views' classes.
-    pub classes: usize,
-    /// Draws.
+    /// Views of each class that stay as they are; the later ones are mixed.
+    pub supports: usize,
+    /// Draws the mixing of a step (0-based).
     pub draw: Arc<dyn Fn(u64) -> MixPlan + Send + Sync>,
 }
 
 impl Feeder {
     /// Views are rendered by the loader's threads; the network lives on `device`.
     pub fn on_cpu(loader: LoaderOptions, device: Device) -> Self {
-        Self { loader, device, kernels: None }
+        Self { loader, device, renderer: Renderer::Threads }
+    }
+
+    /// Views are rendered by the loader's threads for the network on `device`, which is `gpu`.
+    pub fn on_cpu_for(gpu: Gpu, loader: LoaderOptions, device: Device) -> Self {
+        Self { loader, device, renderer: Renderer::ThreadsFor(gpu) }
     }
 
     /// Views are rendered by the kernels of `engine`, on whose device the network lives: `device`.
     pub fn by_kernels(loader: LoaderOptions, device: Device, engine: Engine, expansions: Expansions) -> Self {
         let kernels = ByKernels { engine, expansions, residents: Mutex::default() };
-        Self { loader, device, kernels: Some(Arc::new(kernels)) }
+        Self { loader, device, renderer: Renderer::Kernels(Arc::new(kernels)) }
     }
 
     /// Where the network lives.
@@ -119,13 +140,25 @@ impl Feeder {
         steps: Range<u64>,
         mixing: Option<RowMixing>,
     ) -> Result<Feed, FeedError> {
-        let view = planner.spec().view;
-        let Some(kernels) = &self.kernels else {
-            let loader = load_views(set.clone(), planner, self.loader, steps)?;
-            return Ok(Feed { way: Way::Threads(loader), view, device: self.device });
+        let (view, rows) = (planner.spec().view, planner.most_rows(set.len()));
+        let kernels = match &self.renderer {
+            Renderer::Kernels(kernels) => kernels,
+            Renderer::Threads => {
+                let options = LoaderOptions { delivery: Delivery::U8, ..self.loader };
+                let loader = load_views(set.clone(), planner, options, steps)?;
+                return Ok(Feed { way: Way::Threads(loader), view, device: self.device, failed: false });
+            }
+            Renderer::ThreadsFor(gpu) => {
+                let slots = self.loader.slots + STAGED;
+                let options = LoaderOptions { slots, delivery: Delivery::U8, ..self.loader };
+                let loader = load_views_pinned(set.clone(), planner, options, gpu, steps)?;
+                let uploader = Uploader::new(gpu, rows * view.bytes())?;
+                let way = Way::Uploads(Box::new(Uploads { uploader, loader }));
+                return Ok(Feed { way, view, device: self.device, failed: false });
+            }
         };
-        let rows = planner.most_rows(set.len());
-        let mixed = mixing.as_ref().map_or(0, |mixing| rows - mixing.first.min(rows));
+        // At most all rows are mixed.
+        let mixed = if mixing.is_some() { rows } else { 0 };
         let output = Output { kind: ValueKind::F32, channels_last: false };
         let stage = Stage::new(&kernels.engine, view, output, rows + mixed)?;
         let source = match kernels.resident(set)? {
@@ -139,8 +172,8 @@ impl Feeder {
                 Source::Parcels(load_sources(set.clone(), planner, options, kernels.expansions, gpu, steps)?, slots)
             }
         };
-        let staged = Staged { source, stage, mixing };
-        Ok(Feed { way: Way::Kernels(Box::new(staged)), view, device: self.device })
+        let staged = Staged { stage, source, mixing };
+        Ok(Feed { way: Way::Kernels(Box::new(staged)), view, device: self.device, failed: false })
     }
 
     /// Plans of `steps` without images.
@@ -151,7 +184,7 @@ impl Feeder {
         let view = planner.spec().view;
         let options = LoaderOptions { delivery: Delivery::Nothing, ..self.loader };
         let loader = load_views(set.clone(), planner, options, steps)?;
-        Ok(Feed { way: Way::Plans(loader), view, device: self.device })
+        Ok(Feed { way: Way::Plans(loader), view, device: self.device, failed: false })
     }
 }
 
@@ -176,17 +209,26 @@ pub struct Feed {
     way: Way,
     view: ViewSpec,
     device: Device,
+    failed: bool,
 }
 
 enum Way {
     Threads(Loader),
+    Uploads(Box<Uploads>),
     Plans(Loader),
     Kernels(Box<Staged>),
 }
 
+/// Fields go in order: the uploader waits before the slots that it copies from go.
+struct Uploads {
+    uploader: Uploader,
+    loader: Loader,
+}
+
+/// Fields go in order: the stage waits before the slots and datasets that it reads go.
 struct Staged {
-    source: Source,
     stage: Stage,
+    source: Source,
     mixing: Option<RowMixing>,
 }
 
@@ -235,6 +277,7 @@ impl Feed {
     pub fn stats(&self) -> LoaderStats {
         match &self.way {
             Way::Threads(loader) | Way::Plans(loader) => loader.stats(),
+            Way::Uploads(uploads) => uploads.loader.stats(),
             Way::Kernels(staged) => match &staged.source {
                 Source::Parcels(loader, _) => loader.stats(),
                 Source::Resident(loader, _) => loader.stats(),
@@ -250,6 +293,7 @@ impl Feed {
                 images: Some(super::images(&batch, view, device)),
                 plan: batch.plan().clone(),
             })),
+            Way::Uploads(uploads) => uploads.advance(view, device),
             Way::Plans(loader) => {
                 Ok(loader.next().transpose()?.map(|batch| Batch { plan: batch.plan().clone(), images: None, rows: 0 }))
             }
@@ -258,18 +302,55 @@ impl Feed {
     }
 }
 
+impl Feed {
+    /// Waits until everything asked for has been rendered: then it is known whether its records were sound. For before what was trained on
+    /// them is kept.
+    ///
+    /// # Errors
+    /// [`StageError::Contradiction`] for a record that was not.
+    pub fn settle(&mut self) -> Result<(), FeedError> {
+        match &mut self.way {
+            Way::Kernels(staged) => Ok(staged.stage.drain()?),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Iterator for Feed {
     type Item = Result<Batch, FeedError>;
 
+    /// `None` after the last batch or after an error.
     fn next(&mut self) -> Option<Self::Item> {
-        self.advance().transpose()
+        if self.failed {
+            return None;
+        }
+        let next = self.advance().transpose();
+        self.failed = matches!(next, Some(Err(_)));
+        next
+    }
+}
+
+impl Uploads {
+    /// The next batch of threads, whose copy is queued; torch makes f32 of it.
+    fn advance(&mut self, view: ViewSpec, device: Device) -> Result<Option<Batch>, FeedError> {
+        let Self { uploader, loader } = self;
+        uploader.keep_at_most(1)?;
+        let Some(batch) = loader.next().transpose()? else { return Ok(None) };
+        let (plan, consumer) = (batch.plan().clone(), consumer(uploader.gpu(), device)?);
+        let rendered = uploader.upload(batch, &consumer)?;
+        if !device.is_cuda() {
+            // The device of tests: torch reads its memory from the host, at once.
+            uploader.drain()?;
+        }
+        let levels = lent(uploader.memory(rendered), rendered, view, true, device)?;
+        Ok(Some(Batch { rows: plan.views.len() as i64, images: Some(super::unit(&levels)), plan }))
     }
 }
 
 impl Staged {
     fn advance(&mut self, view: ViewSpec, device: Device) -> Result<Option<Batch>, FeedError> {
         let Self { source, stage, mixing } = self;
-        let consumer = consumer(stage, device)?;
+        let consumer = consumer(stage.gpu(), device)?;
         let mix = |plan: &EpisodePlan| mixing.as_ref().map(|mixing| mix_args(mixing, plan, view));
         let (plan, rendered) = match source {
             Source::Parcels(loader, slots) => {
@@ -292,7 +373,8 @@ impl Staged {
             stage.drain()?;
         }
         let rows = plan.views.len() as i64;
-        Ok(Some(Batch { images: Some(lent(rendered, view, device)), plan, rows }))
+        let images = lent(stage.memory(rendered), rendered, view, false, device)?;
+        Ok(Some(Batch { images: Some(images), plan, rows }))
     }
 
     /// Nothing more comes; what the last batches left is looked at.
@@ -303,18 +385,25 @@ impl Staged {
 }
 
 /// Torch's current stream on `device`.
-fn consumer(stage: &Stage, device: Device) -> Result<Stream, FeedError> {
+fn consumer(gpu: &Gpu, device: Device) -> Result<Stream, FeedError> {
     let raw = if device.is_cuda() { RawStream(interop::current_stream(device)?) } else { RawStream::LEGACY };
     // SAFETY: torch never destroys a stream.
-    Ok(unsafe { stage.gpu().foreign_stream(raw) })
+    Ok(unsafe { gpu.foreign_stream(raw) })
 }
 
-/// The rows as a tensor.
-fn lent(rendered: Rendered, view: ViewSpec, device: Device) -> Tensor {
+/// The rows as a tensor, which keeps their `memory`; u8 where they are `levels`, else f32.
+fn lent(
+    memory: Arc<DeviceBuffer>,
+    rendered: Rendered,
+    view: ViewSpec,
+    levels: bool,
+    device: Device,
+) -> Result<Tensor, FeedError> {
     let side = i64::from(view.size);
-    // SAFETY: the stage wrote so many rows there, keeps the memory while it lives, orders its kernels before torch's stream, and writes
-    // there again only behind what torch had queued one call before: `Batch` says until when the images may be used.
-    unsafe { interop::lend(rendered.address, &[rendered.rows as i64, 3, side, side], &[], Kind::Float, device) }
+    let sizes = [rendered.rows as i64, 3, side, side];
+    // SAFETY: so many rows lie there; freeing the memory waits for what is queued on it; kernels and copies are ordered before torch's stream, and
+    // write there again only behind what torch had queued one call before: `Batch` says until when the images may be used.
+    Ok(unsafe { interop::lend(memory, rendered.address, &sizes, levels, device) }?)
 }
 
 fn mix_args(mixing: &RowMixing, plan: &EpisodePlan, view: ViewSpec) -> MixArgs {
@@ -323,8 +412,8 @@ fn mix_args(mixing: &RowMixing, plan: &EpisodePlan, view: ViewSpec) -> MixArgs {
     // A patch of no pixels leaves the rows as they are: a blend by nothing.
     let (share, other) = if patch.is_some() { (1.0, 0.0) } else { (share, 1.0 - share) };
     MixArgs {
-        classes: mixing.classes as u32,
-        first: mixing.first as u32,
+        classes: plan.layout.classes as u32,
+        first: plan.layout.support(mixing.supports).end as u32,
         size: view.size,
         channels_last: 0,
         kind: MixArgs::kind_of(ValueKind::F32),

@@ -1,7 +1,7 @@
 //! How good an encoder is: kNN and a linear probe on frozen features.
 //!
 //! - [`subject`]: the encoder under judgement. [`mod@embed`]: a dataset through it once.
-//! - [`knn`]: weighted k nearest neighbours. [`linear`]: a linear probe on embeddings. [`few_shot`]: episodes of labelled images.
+//! - [`mod@knn`]: weighted k nearest neighbours. [`mod@linear`]: a linear probe on embeddings. [`few_shot`]: episodes of labelled images.
 //! - [`shares`]: top-1 and top-5. [`interval`]: means with 95 % intervals.
 //!
 //! Not here: networks (`nn`), training of encoders (`train`).
@@ -34,7 +34,7 @@ pub enum EvalError {
     Load(#[from] LoadError),
     /// They could not be brought to the device.
     #[error(transparent)]
-    Feed(#[from] FeedError),
+    Feed(Box<FeedError>),
     /// No few-shot episode can be drawn.
     #[error(transparent)]
     FewShot(#[from] FewShotError),
@@ -46,4 +46,14 @@ pub enum EvalError {
         /// Its name in the dataset.
         name: String,
     },
+}
+
+impl From<FeedError> for EvalError {
+    /// What could not be loaded is the same error, whoever renders.
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Load(error) => Self::Load(error),
+            error => Self::Feed(Box::new(error)),
+        }
+    }
 }

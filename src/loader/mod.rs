@@ -37,7 +37,7 @@ pub use rows::{Produce, RingSize};
 pub use slot::RowBuffer;
 pub use sources::{Expansions, load_sources};
 pub use stats::{Laps, LoaderStats, Stage};
-pub use views::{Delivery, Executor, LoaderOptions, load_views};
+pub use views::{Delivery, Executor, LoaderOptions, load_views, load_views_pinned};
 
 /// Why a batch could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +81,7 @@ pub enum LoadError {
     },
     /// A device, or memory for it.
     #[error(transparent)]
-    Gpu(#[from] GpuError),
+    Gpu(Box<GpuError>),
     /// The operating system gave no thread.
     #[error("cannot start loader thread {thread}: {source}; use fewer workers")]
     Thread {
@@ -90,4 +90,11 @@ pub enum LoadError {
         /// The system's error.
         source: std::io::Error,
     },
+}
+
+// Boxed, so that what every loader returns stays small.
+impl From<GpuError> for LoadError {
+    fn from(error: GpuError) -> Self {
+        Self::Gpu(Box::new(error))
+    }
 }

@@ -7,6 +7,7 @@ use super::ring::{Batch, Fill, Loader};
 use super::slot::RowBuffer;
 use super::stats::Laps;
 use crate::episode::EpisodePlan;
+use crate::gpu::Gpu;
 
 /// Makes the rows of batches; the ring brings threads, order and memory.
 pub trait Produce: Send + Sync + 'static {
@@ -83,6 +84,20 @@ impl Loader {
     pub fn start<P: Produce>(producer: P, size: RingSize, steps: Range<u64>) -> Result<Self, LoadError> {
         let slots = (0..size.slots).map(|_| RowBuffer::new(size.rows, size.row_bytes)).collect();
         Self::over(Rows(producer), slots, size.workers, steps)
+    }
+
+    /// As [`start`](Self::start), with rows in page-locked memory, which `gpu` copies from by itself.
+    ///
+    /// # Errors
+    /// Also [`LoadError::Gpu`] where there is no such memory.
+    pub fn start_pinned<P: Produce>(
+        producer: P,
+        size: RingSize,
+        gpu: &Gpu,
+        steps: Range<u64>,
+    ) -> Result<Self, LoadError> {
+        let slots = (0..size.slots).map(|_| RowBuffer::pinned(gpu, size.rows, size.row_bytes));
+        Self::over(Rows(producer), slots.collect::<Result<_, _>>()?, size.workers, steps)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::augment::cpu::to_unit_f32;
 use crate::augment::want::shared_region;
 use crate::decode::{self, DecodeError, Decoder, Limits, Region, Want};
 use crate::episode::{EpisodePlan, Planner, SampleMeta};
+use crate::gpu::Gpu;
 use crate::image::Rect;
 use crate::shard::{ShardSet, Stored};
 
@@ -77,19 +78,38 @@ pub fn load_views(
     options: LoaderOptions,
     steps: Range<u64>,
 ) -> Result<Loader, LoadError> {
+    let size = ring_size(&planner, &set, options);
+    Loader::start(Views { set, planner, options }, size, steps)
+}
+
+/// As [`load_views`], into page-locked memory, which `gpu` copies from by itself.
+///
+/// # Errors
+/// Also [`LoadError::Gpu`] where there is no such memory.
+pub fn load_views_pinned(
+    set: Arc<ShardSet>,
+    planner: Planner,
+    options: LoaderOptions,
+    gpu: &Gpu,
+    steps: Range<u64>,
+) -> Result<Loader, LoadError> {
+    let size = ring_size(&planner, &set, options);
+    Loader::start_pinned(Views { set, planner, options }, size, gpu, steps)
+}
+
+fn ring_size(planner: &Planner, set: &ShardSet, options: LoaderOptions) -> RingSize {
     let rows = planner.most_rows(set.len());
     let value_bytes = match options.delivery {
         Delivery::U8 => 1,
         Delivery::UnitF32 => size_of::<f32>(),
         Delivery::Nothing => 0,
     };
-    let size = RingSize {
+    RingSize {
         workers: options.workers.max(1),
         slots: options.slots.max(1),
         rows,
         row_bytes: planner.spec().view.bytes() * value_bytes,
-    };
-    Loader::start(Views { set, planner, options }, size, steps)
+    }
 }
 
 /// The plan of `step` over `set`.

@@ -15,7 +15,7 @@ impl Stage {
         self.drain()?;
         let mut values = vec![0; rendered.rows * self.row_bytes()];
         // SAFETY: the stream is synchronized on the next line.
-        unsafe { self.copies.copy_to_host(&mut values, self.batch(rendered), 0) }?;
+        unsafe { self.copies.copy_to_host(&mut values, &self.memory(rendered), 0) }?;
         self.copies.synchronize()?;
         Ok(values)
     }
@@ -40,18 +40,14 @@ impl Stage {
         consumer: &Stream,
     ) -> Result<(), StageError> {
         // SAFETY: the consumer waits for the batch; the rest is the caller's promise.
-        unsafe { consumer.copy_on_device((to, offset), (self.batch(rendered), 0), rendered.rows * self.row_bytes()) }?;
+        unsafe {
+            consumer.copy_on_device((to, offset), (&self.memory(rendered), 0), rendered.rows * self.row_bytes())
+        }?;
         Ok(())
     }
 
     /// Bytes of a view in a batch.
     pub fn row_bytes(&self) -> usize {
         self.list.row_bytes() as usize
-    }
-
-    fn batch(&self, rendered: Rendered) -> &DeviceBuffer {
-        let batches = self.halves.each_ref().map(|half| &half.batch);
-        let found = batches.into_iter().find(|batch| batch.address() == rendered.address);
-        found.expect("views of this stage")
     }
 }

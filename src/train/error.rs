@@ -37,7 +37,7 @@ pub enum TrainError {
     #[error(transparent)]
     Head(#[from] HeadError),
     #[error(transparent)]
-    Feed(#[from] FeedError),
+    Feed(Box<FeedError>),
     #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]
@@ -102,6 +102,16 @@ pub enum TrainError {
 impl From<ConfigError> for TrainError {
     fn from(error: ConfigError) -> Self {
         Self::Config(Box::new(error))
+    }
+}
+
+impl From<FeedError> for TrainError {
+    /// What could not be loaded is the same error, whoever renders.
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::Load(error) => Self::Load(error),
+            error => Self::Feed(Box::new(error)),
+        }
     }
 }
 

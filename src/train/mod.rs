@@ -115,6 +115,10 @@ pub fn train(
             loss_sum = Tensor::from(0.0).to_device(device);
         }
         // The pass at the end is always made; features are judged where a frequency asks for it.
+        if due(rhythm.log_freq) || due(rhythm.eval_freq) || due(rhythm.save_freq) || stopping {
+            // Before anything is said or kept of it.
+            feed.settle()?;
+        }
         let (test, features) = (due(rhythm.eval_freq), iter.is_multiple_of(rhythm.eval_freq));
         let nearest = !features && rhythm.knn_freq.is_some_and(|frequency| iter.is_multiple_of(frequency));
         if test || nearest {

@@ -78,9 +78,9 @@ impl Learner {
     /// How a feed mixes rows, where queries are mixed.
     pub fn row_mixing(&self) -> Option<RowMixing> {
         let mixing = self.tricks.mixing?;
-        let (seed, size, layout) = (self.episodes.seed, self.episodes.view.size, self.episodes.layout());
+        let (seed, size) = (self.episodes.seed, self.episodes.view.size);
         let draw = Arc::new(move |step| draw_mix(seed, step, size));
-        Some(RowMixing { first: layout.support(mixing.supports).end, classes: layout.classes, draw })
+        Some(RowMixing { supports: mixing.supports, draw })
     }
 }
 

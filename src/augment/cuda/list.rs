@@ -89,8 +89,10 @@ impl ViewList {
     /// # Errors
     /// Where the plan does not fit the image, or `source` does not hold what it reads.
     ///
+    /// Also where the tables or rings of all views exceed 64 GB.
+    ///
     /// # Panics
-    /// Where `source` is misaligned, or the tables of all views exceed 64 GB.
+    /// Where `source` is misaligned.
     pub fn push(&mut self, plan: &ViewPlan, source: Source) -> Result<(), PlanError> {
         let Source { at, stride, plane, held, image } = source;
         plan.check(image)?;
@@ -100,8 +102,8 @@ impl ViewList {
         let lead = if inside(plan, image) { (plan.crop.x as u32 - held.x) % 4 } else { 0 };
         let (column_words, row_words) = (self.words(width, lead), self.words(height, 0));
         let (taps, radius) = self.blur_weights(plan);
-        let (ring_at, ring_rows) = self.ring(row_words);
-        let (column_table, row_table) = (self.table(column_words), self.table(row_words));
+        let (ring_at, ring_rows) = self.ring(row_words)?;
+        let (column_table, row_table) = (self.table(column_words)?, self.table(row_words)?);
         self.views.push(ViewArgs {
             plan: *plan,
             pixels: at,
@@ -131,11 +133,11 @@ impl ViewList {
     }
 
     /// Takes a table of `words` words: weights of 16 bytes and starts of 4 for each output.
-    fn table(&mut self, words: u32) -> u32 {
+    fn table(&mut self, words: u32) -> Result<u32, PlanError> {
         let at = self.tables;
         let units = words * self.spec.size + self.spec.size.div_ceil(4);
-        self.tables = at.checked_add(units).expect("tables of less than 64 GB");
-        at
+        self.tables = at.checked_add(units).ok_or(PlanError::TooManyViews { views: self.views.len() })?;
+        Ok(at)
     }
 
     fn blur_weights(&mut self, plan: &ViewPlan) -> (u32, u32) {
@@ -149,14 +151,14 @@ impl ViewList {
     }
 
     /// Rows between the passes in the workspace, where those in shared memory are too few.
-    fn ring(&mut self, row_words: u32) -> (u32, u32) {
+    fn ring(&mut self, row_words: u32) -> Result<(u32, u32), PlanError> {
         if 4 * row_words <= self.delivery.ring_rows {
-            return (0, 0);
+            return Ok((0, 0));
         }
         let rows = (8 * row_words).next_power_of_two().max(LEAST_RING);
-        let at = self.rings;
+        let at = u32::try_from(self.rings / 16).map_err(|_| PlanError::TooManyViews { views: self.views.len() })?;
         self.rings += ring_bytes(self.spec.size, rows).next_multiple_of(16);
-        (u32::try_from(at).expect("rings of less than 4 GB"), rows)
+        Ok((at, rows))
     }
 
     /// The arguments, a row of the batch each.

@@ -6,8 +6,9 @@ use tch::Device;
 
 use super::parts::{augment, loader_options};
 use crate::config::{self, Config, Value};
+use crate::device::interop;
 use crate::device::{Augment, Choice, Feeder, Machine, Route, RouteError, augment_route};
-use crate::gpu::{Cache, DeviceInfo};
+use crate::gpu::{self, Cache, DeviceInfo, Gpu};
 use crate::loader::Expansions;
 use crate::stage::Engine;
 use crate::train::{Records, TrainError};
@@ -48,7 +49,10 @@ impl Place {
     /// Where `config` asks for a GPU or kernels that cannot be had.
     pub(super) fn open(config: &Config) -> Result<Self, TrainError> {
         let place = Self::find(config)?;
-        let Route::Cuda { ordinal } = place.views.route else { return Ok(place) };
+        if place.device.is_cuda() {
+            gpu::relieve_with(interop::empty_cache);
+        }
+        let Route::Cuda { ordinal } = place.views.route else { return Ok(place.on_cpu(config)) };
         let folder = (!config.kernel_cache.is_empty()).then(|| PathBuf::from(&config.kernel_cache));
         match Engine::open(ordinal, &Cache { folder }) {
             Ok(engine) => {
@@ -62,8 +66,18 @@ impl Place {
             Err(error) if augment(config) == Augment::Cuda => Err(RouteError::Kernels(error).into()),
             Err(error) => {
                 let views = Choice { route: Route::Cpu, why: error.to_string() };
-                Ok(Self { views, decode: None, ..place })
+                Ok(Self { views, decode: None, ..place }.on_cpu(config))
             }
+        }
+    }
+
+    /// Threads render, for a network on a GPU into memory that it copies from by itself.
+    fn on_cpu(self, config: &Config) -> Self {
+        let Device::Cuda(ordinal) = self.device else { return self };
+        match Gpu::open(ordinal as u32) {
+            Ok(gpu) => Self { feeder: Feeder::on_cpu_for(gpu, loader_options(config), self.device), ..self },
+            // Slower, but right.
+            Err(_) => self,
         }
     }
 

@@ -130,7 +130,7 @@ pub fn step_bench(config: &Config, bench: &StepBench) -> Result<StepFigures, Tra
 enum Source {
     /// Always this one.
     Noise(Tensor),
-    Feed(Feed),
+    Feed(Box<Feed>),
 }
 
 fn source(config: &Config, bench: &StepBench, learner: &Learner, place: &Place) -> Result<Source, TrainError> {
@@ -142,7 +142,8 @@ fn source(config: &Config, bench: &StepBench, learner: &Learner, place: &Place) 
     let data = Data::open(config)?;
     let planner = Planner::new(episodes.clone(), data.train.len())?;
     let steps = bench.warmup + bench.blocks.max(1) * bench.steps.max(1);
-    Ok(Source::Feed(place.feeder.start_mixing(&data.train, planner, 0..steps, learner.row_mixing())?))
+    let feed = place.feeder.start_mixing(&data.train, planner, 0..steps, learner.row_mixing())?;
+    Ok(Source::Feed(Box::new(feed)))
 }
 
 /// Steps one after the other.
