@@ -16,10 +16,10 @@ use metacl::augment::cuda::{MixArgs, Output, ValueKind};
 use metacl::augment::{TaskPolicy, ViewSpec, recipe};
 use metacl::episode::{EpisodeSpec, Order, Planner};
 use metacl::gpu::GpuError;
-use metacl::gpu::fake::Mode;
+use metacl::gpu::fake::{Fake, Mode};
 use metacl::loader::{Delivery, Expansions, LoaderOptions, load_sources, load_views, load_views_pinned};
 use metacl::shard::{ShardSet, Verify};
-use metacl::stage::{Resident, Stage, StageError, Uploader};
+use metacl::stage::{Engine, EngineError, Resident, Stage, StageError, Uploader};
 use stage_support::{Device, contradictory, mixed, small};
 
 const STEPS: Range<u64> = 0..9;
@@ -230,6 +230,26 @@ fn a_record_that_contradicts_itself_is_named() {
     stage.render(loader.next().unwrap().unwrap(), None, &device.consumer()).unwrap();
     let found = stage.drain();
     assert!(matches!(found, Err(StageError::Contradiction { sample, step: 0 }) if sample == bad), "{found:?}");
+}
+
+/// At the start of a run kernels are compared with the CPU.
+#[test]
+fn kernels_that_are_not_right_are_found() {
+    Device::new(Mode::Lazy).engine.check().unwrap();
+    // What each kernel would leave if it did nothing (without tables, the next would read anywhere).
+    for idle in ["expand_chunks", "make_pixels", "render_views"] {
+        let fake =
+            Fake::new(
+                Mode::Lazy,
+                move |name, launch, arguments| {
+                    if name == idle { Ok(()) } else { stage_support::run(name, launch, arguments) }
+                },
+            );
+        // SAFETY: the fake device takes any bytes.
+        let module = unsafe { fake.gpu().load_bytes(b"any") }.unwrap();
+        let checked = Engine::with(&module, &fake.gpu()).unwrap().check();
+        assert!(matches!(checked, Err(EngineError::Differs { .. })), "{idle}: {checked:?}");
+    }
 }
 
 #[test]

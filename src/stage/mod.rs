@@ -10,12 +10,13 @@
 //! Everything of a batch lies in one of two halves in turn, so copies and kernels of a batch run beside the consumer's work on the one before.
 //! The host waits only where it is two batches ahead of the device. A view is valid until the second call after the one that gave it.
 //!
-//! - `queue`: what is queued for a batch. `half`: the memory and the events of one batch in flight. `lists`: what is told to kernels, in one copy. `engine`: a device with its
+//! - `check`: kernels beside the CPU, once a run. `queue`: what is queued for a batch. `half`: the memory and the events of one batch in flight. `lists`: what is told to kernels, in one copy. `engine`: a device with its
 //!   kernels compiled. [`resident`]: a dataset that lies on the device as a whole. `upload`: views that threads rendered. `read`: views
 //!   back to the host.
 //!
 //! Not here: torch (`device`), threads (`loader`), kernels (`augment::cuda`).
 
+mod check;
 mod engine;
 mod half;
 mod lists;

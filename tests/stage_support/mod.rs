@@ -55,7 +55,7 @@ impl Device {
     }
 }
 
-fn run(name: &str, launch: Launch, arguments: &[*const c_void]) -> Result<(), GpuError> {
+pub fn run(name: &str, launch: Launch, arguments: &[*const c_void]) -> Result<(), GpuError> {
     if name == "keep" {
         // SAFETY: the arguments of `Device::keep`.
         unsafe {
