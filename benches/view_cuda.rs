@@ -30,7 +30,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use metacl::gpu::{Cache, GpuError, Stream};
 use metacl::image::Size;
-use metacl::stage::Engine;
+use metacl::stage::{Engine, EngineError};
 
 use data::Photos;
 use report::Report;
@@ -122,7 +122,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => match error.downcast_ref() {
-            Some(GpuError::NotBuilt | GpuError::NoDriver | GpuError::NoDevice) => {
+            Some(EngineError::Gpu(GpuError::NotBuilt | GpuError::NoDriver | GpuError::NoDevice)) => {
                 eprintln!("view_cuda: {error}; nothing is timed");
                 // Among all benches, having nothing to do is no failure.
                 if args.bench { ExitCode::SUCCESS } else { ExitCode::from(3) }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use metacl::gpu::fake::{Fake, Mode};
 use metacl::gpu::{GpuError, Launch};
-use metacl::stage::Engine;
+use metacl::stage::{Engine, EngineError};
 
 use crate::kernels_support::Kernels;
 
 /// The device, which notes misuse, and an engine on it.
-pub(crate) fn engine() -> Result<(Arc<Fake>, Engine), GpuError> {
+pub(crate) fn engine() -> Result<(Arc<Fake>, Engine), EngineError> {
     let fake = Fake::new(Mode::Lazy, launch);
     let gpu = fake.gpu();
     // SAFETY: the fake device takes any bytes.
