@@ -207,7 +207,7 @@ impl Comm for C10d {
             let rank = self.meeting.world.rank();
             let how = Gone::Left { reason: reason.to_owned() };
             close(&mut state, DistError::Lost { operation: "abort", rank, lost: vec![Peer { rank, how }] });
-            self.watch.leave(reason);
+            self.watch.say(reason);
         }
     }
 }

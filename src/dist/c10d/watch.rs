@@ -42,6 +42,8 @@ struct Seen {
 enum Ask {
     /// Who is gone?
     Diagnose(Sender<Vec<Peer>>),
+    /// This rank will leave for a reason.
+    Say(String),
     /// This rank leaves for a reason, empty at its end.
     Leave(String, Sender<()>),
 }
@@ -92,6 +94,11 @@ impl Watch {
         found
     }
 
+    /// Says that this rank will leave.
+    pub(super) fn say(&self, reason: &str) {
+        let _ = self.asks.send(Ask::Say(reason.to_owned()));
+    }
+
     /// Says that this rank leaves; rank 0 waits until the others have left too.
     pub(super) fn leave(&self, reason: &str) {
         let (reply, done) = bounded(1);
@@ -140,6 +147,7 @@ impl Keeper {
                 Ok(Ask::Diagnose(reply)) => {
                     let _ = reply.send(self.diagnose().unwrap_or_else(|_| self.no_store()));
                 }
+                Ok(Ask::Say(reason)) => drop(self.say(&reason)),
                 Ok(Ask::Leave(reason, reply)) => {
                     let _ = self.leave(&reason);
                     let _ = reply.send(());
@@ -266,8 +274,12 @@ impl Keeper {
         vec![Peer { rank: 0, how: Gone::Store }]
     }
 
-    fn leave(&mut self, reason: &str) -> Result<(), Refusal> {
-        self.store.set(&format!("left/{}", self.world.rank()), reason.as_bytes())?;
+    fn say(&self, reason: &str) -> Result<(), Refusal> {
+        self.store.set(&format!("left/{}", self.world.rank()), reason.as_bytes())
+    }
+
+    fn leave(&self, reason: &str) -> Result<(), Refusal> {
+        self.say(reason)?;
         if !self.world.is_first() {
             return Ok(());
         }
