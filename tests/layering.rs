@@ -20,12 +20,12 @@ const RANKS: [(&str, u8); 20] = [
     ("augment", 3),
     ("episode", 4),
     ("loader", 5),
+    ("dist", 5),
     ("sheet", 6),
     ("stage", 6),
     ("device", 6),
     ("nn", 6),
     ("optim", 6),
-    ("dist", 6),
     ("train", 7),
     ("eval", 7),
     ("config", 8),
@@ -34,10 +34,13 @@ const RANKS: [(&str, u8); 20] = [
 ];
 
 /// Narrower than the ranks: from these modules, of the lower ones, only these paths may be named.
-const ONLY: [(&str, &[&str]); 3] = [("nn", TORCH_ALONE), ("optim", TORCH_ALONE), ("dist", TORCH_ALONE)];
+const ONLY: [(&str, &[&str]); 3] = [("nn", NETWORKS), ("optim", TORCH_ALONE), ("dist", TORCH_ALONE)];
 
 /// Networks, updates and communication know rows of a batch, not where it came from.
 const TORCH_ALONE: &[&str] = &["rng", "episode::rows", "episode::RowLayout"];
+
+/// Batch norm also knows the processes that hold the other rows.
+const NETWORKS: &[&str] = &["rng", "episode::rows", "episode::RowLayout", "dist"];
 
 /// Narrower than the ranks: these modules may not name these paths. Plans are made of specs and sizes, never of pixels.
 const NEVER: [(&str, &[&str]); 1] = [(

@@ -35,11 +35,18 @@ fn coefficients() {
     cc::Build::new().file(SHIM).includes(include.split(',')).compile("metacl_coefficients");
 }
 
-/// The shims over libtorch, with torch-sys's flags; 15 s, nearly all of them for autocast's headers.
+/// The shims over libtorch, with torch-sys's flags; 40 s on one core, nearly all of them for torch's headers.
 #[cfg(feature = "torch")]
 fn shims() {
-    const SHIMS: [&str; 2] = ["src/nn/autocast/shim.cpp", "src/device/interop/shim.cpp"];
-    for file in SHIMS.iter().chain(&["src/guarded.hpp"]) {
+    const SHIMS: [&str; 4] = [
+        "src/nn/autocast/shim.cpp",
+        "src/device/interop/shim.cpp",
+        "src/dist/autograd/shim.cpp",
+        "src/dist/c10d/shim.cpp",
+    ];
+    // Gloo's few declarations, for a libtorch that comes without its headers.
+    const STUBS: &str = "src/dist/c10d/stubs";
+    for file in SHIMS.iter().chain(&["src/guarded.hpp", STUBS]) {
         println!("cargo:rerun-if-changed={file}");
     }
     println!("cargo:rerun-if-env-changed=LIBTORCH_CXX11_ABI");
@@ -51,6 +58,8 @@ fn shims() {
         .std("c++17")
         .define("_GLIBCXX_USE_CXX11_ABI", abi.as_str())
         .includes([include.join("torch/csrc/api/include"), include])
+        .flag("-idirafter")
+        .flag(STUBS)
         // The headers are not ours to mend, and take twice as long with -O3 or debug information.
         .warnings(false)
         .opt_level(1)

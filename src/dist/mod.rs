@@ -1,24 +1,39 @@
-//! The seam between one process and several: who holds which classes of a batch.
+//! The seam between one process and several: who holds which classes of a batch, and how tensors cross.
 //!
-//! Lives here: [`World`]. Today there is one process, so nothing is gathered or reduced. Not here: threads of the loader.
+//! - [`World`], [`Comm`]: this process among all, and what they do together. [`DistError`]: what goes wrong, naming ranks.
+//! - [`single`]: one process. [`local`]: threads of one process, the tests' oracle. [`c10d`]: processes over torch's Gloo or NCCL.
+//! - [`rows`]: everybody's embeddings in the order of the joined batch. [`gradients`]: their sum. [`agree`]: whether all run the same.
+//! - [`autograd`]: a step of the backward pass written in Rust. Synchronised batch norm is `nn::norm`'s.
 //!
-//! The rule that several processes must keep (published code; Ni et al., ICLR 2022): `--batch_size` counts the whole batch, each process
-//! holds an equal share of its classes (`episode::EpisodeSpec::rank`), and every process arrives at the gradient of the loss over the joined rows
-//! ([`RowLayout::joined`](crate::episode::RowLayout::joined)).
+//! Not here: threads of the loader, who starts processes.
+//!
+//! The rule (published code; Ni et al., ICLR 2022): `--batch_size` counts the whole batch, each process holds an equal share of its classes
+//! (`episode::EpisodeSpec::rank`), and every process arrives at the gradient of the loss over the joined rows
+//! ([`RowLayout::joined`](crate::episode::RowLayout::joined)). How:
+//!
+//! ```text
+//! z of this rank ──► rows::joined ──► head over ALL rows, of which only this rank's carry gradients ──► the loss, equal on every rank
+//! backward ──► each rank has its rows' part of the parameters' gradients (batch norm adds what crossed ranks)
+//! gradients::sum ──► the gradients of the joined batch: a SUM over ranks, never a mean
+//! ```
 
-/// What can be wrong about a set of processes.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DistError {
-    /// The rank is none of the world's.
-    #[error("rank {rank} is not below the number of processes, {size}; ranks count from 0")]
-    Rank {
-        /// The rank asked for.
-        rank: u32,
-        /// Processes.
-        size: u32,
-    },
-}
+pub mod agree;
+pub mod autograd;
+pub mod c10d;
+mod error;
+pub mod gradients;
+pub mod local;
+pub mod rows;
+pub mod single;
+
+use std::fmt;
+
+use tch::Tensor;
+
+pub use c10d::C10d;
+pub use error::{DistError, Gone, Peer};
+pub use local::Local;
+pub use single::Single;
 
 /// This process among all that train together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +70,71 @@ impl World {
     pub const fn is_first(self) -> bool {
         self.rank == 0
     }
+}
+
+/// What [`Comm::all_reduce`] makes of the ranks' values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reduce {
+    /// Their sum.
+    Sum,
+    /// Their sum divided by the number of ranks; floats only.
+    Mean,
+    /// The largest.
+    Max,
+}
+
+/// What ranks do together. All ranks call the same operations in the same order, with tensors of equal shape and kind on their own device;
+/// an operation returns once its result may be used (on a GPU: by what is queued on torch's current stream).
+///
+/// **The first failure stays.** A communicator that failed once gives that error at every later call, so a caller that cannot hand an
+/// error on (batch norm within a forward or backward pass) goes on with its own values, and the next call that can, at the latest
+/// [`gradients::sum`] before the update, ends the run. Nothing here tracks gradients but [`rows`].
+pub trait Comm: fmt::Debug + Send + Sync {
+    /// This rank, and how many there are.
+    fn world(&self) -> World;
+
+    /// Waits until every rank is here.
+    ///
+    /// # Errors
+    /// [`DistError::Lost`] or [`DistError::Failed`], as for every operation: a rank is gone, did not come in time, or came with something
+    /// else.
+    fn barrier(&self) -> Result<(), DistError>;
+
+    /// Overwrites `tensor` with rank `root`'s.
+    ///
+    /// # Errors
+    /// As [`barrier`](Self::barrier).
+    fn broadcast(&self, tensor: &mut Tensor, root: u32) -> Result<(), DistError>;
+
+    /// Overwrites `tensor` with what `reduce` makes of all ranks', the same bits on every rank.
+    ///
+    /// # Errors
+    /// As [`barrier`](Self::barrier).
+    fn all_reduce(&self, tensor: &mut Tensor, reduce: Reduce) -> Result<(), DistError>;
+
+    /// All ranks' `tensor`, by rank: `[size, ..]`.
+    ///
+    /// # Errors
+    /// As [`barrier`](Self::barrier).
+    fn all_gather(&self, tensor: &Tensor) -> Result<Tensor, DistError>;
+
+    /// The sum over ranks of block `rank` of `tensor`, `[size, ..]`: `[..]`.
+    ///
+    /// # Errors
+    /// As [`barrier`](Self::barrier).
+    fn reduce_scatter(&self, tensor: &Tensor) -> Result<Tensor, DistError>;
+
+    /// Every rank's bytes, by rank; of any length, over the host. For little: a digest, a name.
+    ///
+    /// # Errors
+    /// As [`barrier`](Self::barrier).
+    fn exchange(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>, DistError>;
+
+    /// The failure that stays, if there was one.
+    fn failure(&self) -> Option<DistError>;
+
+    /// Takes this rank out for `reason`, which the others' errors then name; every later call fails.
+    fn abort(&self, reason: &str);
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The encoder of the published code: backbone, projector and rotation head, with its names.
 
+use std::sync::Arc;
+
 use tch::{Device, Kind, Tensor};
 
 use super::autocast::Precision;
@@ -12,6 +14,7 @@ use super::projector::{Projector, ProjectorSpec};
 use super::resnet::{Depth, ResNet};
 use super::weights::{Role, Weights, channels_last};
 use super::{NnError, resnet};
+use crate::dist::Comm;
 
 /// Rotations that the rotation head tells apart.
 const ROTATIONS: i64 = 4;
@@ -145,6 +148,17 @@ impl Encoder {
         Self { channels_last, ..self }.laid_out()
     }
 
+    /// The same encoder, whose batch norms in [`Mode::Train`] normalise by the rows of all ranks of `comm`, and so do those of networks made
+    /// from it later ([`Bootstrap`](super::Bootstrap)). Every training pass and its backward pass are then operations of all ranks, in one
+    /// order; failures stay with `comm`.
+    ///
+    /// # Panics
+    /// Where it is synchronised already.
+    pub fn synchronised(self, comm: Arc<dyn Comm>) -> Self {
+        assert!(self.weights.peers().set(comm).is_ok(), "an encoder is synchronised once");
+        self
+    }
+
     fn laid_out(self) -> Self {
         let reduced = self.precision != Precision::F32 && self.weights.options().1.is_cuda();
         self.weights.lay_out(self.channels_last.unwrap_or(reduced));
@@ -158,7 +172,10 @@ impl Encoder {
             .with_precision(self.precision)
             .with_channels_last(self.channels_last);
         twin.weights.copy_from(&self.weights);
-        twin
+        match self.weights.peers().get() {
+            Some(comm) => twin.synchronised(Arc::clone(comm)),
+            None => twin,
+        }
     }
 
     /// What it was made from.

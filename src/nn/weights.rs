@@ -3,12 +3,17 @@
 //! Names and order are those of a PyTorch `state_dict` of the published encoder, so that its checkpoints and torchvision's pass both ways.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::NnError;
 use super::init::{InitStyle, Law};
+use crate::dist::Comm;
 use crate::rng::{Purpose, Stream};
+
+/// The ranks that hold the other parts of a training batch, where there are any; one place for all norms of a network, set once.
+pub(super) type Peers = Arc<OnceLock<Arc<dyn Comm>>>;
 
 /// What a tensor is to training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +46,22 @@ pub struct Weights {
     all: Vec<Weight>,
     kind: Kind,
     device: Device,
+    peers: Peers,
 }
 
 impl Weights {
     pub(super) fn new(kind: Kind, device: Device) -> Self {
-        Self { all: Vec::new(), kind, device }
+        Self { all: Vec::new(), kind, device, peers: Peers::default() }
     }
 
-    /// No tensors yet, for another network of the same kind of number and device.
+    /// No tensors yet, for another network of the same kind of number, device and peers.
     pub(super) fn none(&self) -> Self {
-        Self::new(self.kind, self.device)
+        Self { peers: self.peers(), ..Self::new(self.kind, self.device) }
+    }
+
+    /// The place of the peers, now or later.
+    pub(super) fn peers(&self) -> Peers {
+        Arc::clone(&self.peers)
     }
 
     /// Kind of the floating-point tensors, and where they live.

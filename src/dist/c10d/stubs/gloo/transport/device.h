@@ -1,0 +1,7 @@
+// Opaque; see ../context.h.
+#pragma once
+
+namespace gloo::transport {
+class Device;
+class UnboundBuffer;
+}  // namespace gloo::transport
