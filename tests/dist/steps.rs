@@ -94,7 +94,8 @@ impl Side {
     fn turns(&self, images: &Tensor, layout: RowLayout) -> Tensor {
         let z = self.encoder.project(&self.encoder.features(images, Mode::Train), Mode::Train);
         let logits = self.encoder.rotation_logits(&z, 0.5);
-        let own = Tensor::arange(images.size()[0], (Kind::Int64, Device::Cpu)).remainder(layout.classes as i64).remainder(2);
+        let own =
+            Tensor::arange(images.size()[0], (Kind::Int64, Device::Cpu)).remainder(layout.classes as i64).remainder(2);
         match &self.comm {
             None => rotation::judge(&logits, &own).loss,
             Some(comm) => {

@@ -53,7 +53,8 @@ impl Statistics {
         let (means, vars) = (all.narrow(1, 0, channels), all.narrow(1, channels, channels));
         let counts = all.narrow(1, 2 * channels, 1);
         let count = counts.sum(Kind::Double);
-        let over_ranks = |values: &Tensor| (values * &counts).sum_dim_intlist([0].as_slice(), false, Kind::Double) / &count;
+        let over_ranks =
+            |values: &Tensor| (values * &counts).sum_dim_intlist([0].as_slice(), false, Kind::Double) / &count;
         let mean = over_ranks(&means);
         let var = over_ranks(&(vars + (means - &mean).square()));
         let kind = norm.weight.kind();
