@@ -69,9 +69,9 @@ impl Local {
         let (rank, size) = (self.world.rank as usize, self.world.size as usize);
         let lost = |lost| DistError::Lost { operation, rank: self.world.rank, lost };
         let mut now = meeting.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those who are late still look at the last meeting.
-        let blocked = |now: &mut Meeting| now.failure.is_none() && now.looking > 0 && now.laid[rank].is_none();
-        now = changed.wait_while(now, |now| blocked(now)).unwrap_or_else(PoisonError::into_inner);
+        // Others may still have to look at the last meeting.
+        let blocked = |now: &mut Meeting| now.failure.is_none() && now.looking > 0;
+        now = changed.wait_while(now, blocked).unwrap_or_else(PoisonError::into_inner);
         if let Some(peers) = &now.failure {
             return Err(lost(peers.clone()));
         }

@@ -194,7 +194,7 @@ fn several_updates(comm: &Arc<dyn Comm>) {
         one.backward(&want.loss);
         many.backward(&got.loss);
         for (_, parameter) in one.parameters().iter().chain(&many.parameters()).filter(|(_, p)| p.grad().defined()) {
-            no_grad(|| parameter.shallow_clone().subtract_(&(parameter.grad() * 0.05)));
+            let _ = no_grad(|| parameter.shallow_clone().subtract_(&(parameter.grad() * 0.05)));
         }
     }
     for (name, tensor) in many.encoder.weights().state() {

@@ -181,12 +181,18 @@ const char *metacl_group_all_reduce(void *group, at::Tensor *tensor, int largest
   });
 }
 
-// `all`: as many blocks of `own`'s size as there are ranks.
+// `all`: as many blocks of `own`'s size as there are ranks; both dense. Without shapes: the backends want different ones.
 const char *metacl_group_all_gather(void *group, at::Tensor *all, at::Tensor *own) {
-  return guarded([=] { finish(group_of(group)->_allgather_base(*all, *own)); });
+  return guarded([=] {
+    at::Tensor to = all->view(-1), from = own->view(-1);
+    finish(group_of(group)->_allgather_base(to, from));
+  });
 }
 
 const char *metacl_group_reduce_scatter(void *group, at::Tensor *own, at::Tensor *all) {
-  return guarded([=] { finish(group_of(group)->_reduce_scatter_base(*own, *all)); });
+  return guarded([=] {
+    at::Tensor to = own->view(-1), from = all->view(-1);
+    finish(group_of(group)->_reduce_scatter_base(to, from));
+  });
 }
 }
