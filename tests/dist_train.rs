@@ -125,6 +125,10 @@ fn what_one_process_does_is_refused_by_several() {
         let output = command(folder.path(), more).args(["--nproc", "2"]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{more:?}: {}", text(&output));
     }
+    let told =
+        [("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "127.0.0.1"), ("MASTER_PORT", "1")];
+    let launched = command(folder.path(), &["--qcm", "true"]).envs(told).output().unwrap();
+    assert!(!launched.status.success() && text(&launched).contains("qcm"), "{}", text(&launched));
     let lonely =
         command(folder.path(), &[]).env("RANK", "1").env("WORLD_SIZE", "2").env("LOCAL_RANK", "1").output().unwrap();
     assert!(!lonely.status.success() && text(&lonely).contains("MASTER_ADDR"), "{}", text(&lonely));

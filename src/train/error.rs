@@ -40,10 +40,10 @@ pub enum TrainError {
     #[error(transparent)]
     Dist(Box<DistError>),
     /// What only one process does.
-    #[error("problem {problem} runs in one process, and a launcher started several: start it by itself")]
+    #[error("{what} is done by one process in this version, and a launcher started several: start it by itself")]
     OneProcess {
-        /// The problem.
-        problem: String,
+        /// Key and value.
+        what: String,
     },
     /// A rank's process.
     #[error("cannot start a process for a rank: {0}; give a smaller --nproc")]
@@ -156,7 +156,7 @@ impl TrainError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) => true,
-            Self::TooManyPixels { .. } | Self::Route(_) => true,
+            Self::TooManyPixels { .. } | Self::Route(_) | Self::OneProcess { .. } => true,
             Self::Network(NnError::ImageSize { .. } | NnError::Precision { .. }) => true,
             Self::Load(LoadError::Episode(_)) | Self::Evaluation(EvalError::Load(LoadError::Episode(_))) => true,
             Self::RunDir(error) => {

@@ -58,11 +58,26 @@ pub fn run(
     if loaded.config.dry_run {
         return dry_run::dry_run(&loaded.config, &mut console);
     }
+    if placed.world.size() > 1
+        && let Some(what) = alone(&loaded.config)
+    {
+        return Err(TrainError::OneProcess { what });
+    }
     match loaded.config.problem {
         Problem::SimClr | Problem::Byol | Problem::Simsiam => pretrain::pretrain(loaded, console, logs, placed, stop),
-        _ if placed.world.size() > 1 => Err(TrainError::OneProcess { problem: loaded.config.problem.show() }),
         Problem::FewShotEval => few_shot::evaluate(loaded, console, logs),
         _ => seeds::evaluate(loaded, console, logs, stop),
+    }
+}
+
+/// What of `config` only one process does so far.
+fn alone(config: &Config) -> Option<String> {
+    if !config.pretrains() {
+        Some(format!("problem {}", config.problem.show()))
+    } else if config.qcm {
+        Some("qcm (query mixing)".to_owned())
+    } else {
+        (config.rottlr > 0.0).then(|| format!("rottlr {} (rotation prediction)", config.rottlr))
     }
 }
 
