@@ -28,7 +28,10 @@ pub enum DistError {
         reason: String,
     },
     /// Ranks did not come in time.
-    #[error("{operation}: {} did not come to {address} in time; look at their logs, or allow more time", ranks(missing))]
+    #[error(
+        "{operation}: {} did not come to {address} in time; look at their logs, or allow more time",
+        ranks(missing)
+    )]
     Absent {
         /// What waited for them.
         operation: &'static str,
@@ -38,7 +41,9 @@ pub enum DistError {
         missing: Vec<u32>,
     },
     /// Two processes say that they are the same rank.
-    #[error("another process is rank {rank} at {address} already; give every process a rank of its own, or end the old run")]
+    #[error(
+        "another process is rank {rank} at {address} already; give every process a rank of its own, or end the old run"
+    )]
     Taken {
         /// The rank.
         rank: u32,
@@ -46,7 +51,11 @@ pub enum DistError {
         address: String,
     },
     /// Processes were started as parts of different runs, or of one run with different files or programs.
-    #[error("{} differs between rank 0 and {}; start every process with the same program, config and data", what, ranks(others))]
+    #[error(
+        "{} differs between rank 0 and {}; start every process with the same program, config and data",
+        what,
+        ranks(others)
+    )]
     Differs {
         /// What was compared.
         what: String,
@@ -144,7 +153,10 @@ mod tests {
     fn errors_name_the_ranks() {
         let lost = |ranks: &[u32]| ranks.iter().map(|&rank| Peer { rank, how: Gone::Silent }).collect();
         let text = DistError::Lost { operation: "all_reduce", rank: 0, lost: lost(&[2, 3]) }.to_string();
-        assert!(text.contains("rank 2") && text.contains("rank 3") && text.starts_with("all_reduce on rank 0"), "{text}");
+        assert!(
+            text.contains("rank 2") && text.contains("rank 3") && text.starts_with("all_reduce on rank 0"),
+            "{text}"
+        );
         let absent = DistError::Absent { operation: "join", address: "a:1".into(), missing: vec![1, 3] }.to_string();
         assert!(absent.contains("ranks 1, 3") && absent.contains("a:1"), "{absent}");
     }

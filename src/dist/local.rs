@@ -113,8 +113,10 @@ impl Local {
     /// Everybody's tensors, which must have one shape.
     fn tensors(&self, operation: &'static str, tensor: &Tensor) -> Result<Vec<Tensor>, DistError> {
         let all = self.meet(operation, Thing::Values(tensor.detach().copy()))?;
-        let all: Vec<_> =
-            all.into_iter().filter_map(|thing| if let Thing::Values(tensor) = thing { Some(tensor) } else { None }).collect();
+        let all: Vec<_> = all
+            .into_iter()
+            .filter_map(|thing| if let Thing::Values(tensor) = thing { Some(tensor) } else { None })
+            .collect();
         if all.iter().all(|other| other.size() == tensor.size() && other.kind() == tensor.kind()) {
             return Ok(all);
         }
@@ -217,9 +219,8 @@ mod tests {
 
     #[test]
     fn who_is_away_is_named() {
-        let ends = on_all(3, Duration::from_millis(50), |comm| {
-            if comm.world().rank() == 1 { Ok(()) } else { comm.barrier() }
-        });
+        let ends =
+            on_all(3, Duration::from_millis(50), |comm| if comm.world().rank() == 1 { Ok(()) } else { comm.barrier() });
         for end in [&ends[0], &ends[2]] {
             assert!(
                 matches!(end, Err(DistError::Lost { lost, .. }) if lost[..] == [Peer { rank: 1, how: Gone::Silent }]),

@@ -19,13 +19,17 @@ pub(crate) fn act(role: &Role) {
     let found = match role.task.as_str() {
         "until it fails" => role.join(SHORT).and_then(|comm| until_it_fails(&comm)),
         "rank 1 leaves" => role.join(SHORT).and_then(|comm| leaves(&comm, role)),
-        "rank 1 ends" => role.join(SHORT).and_then(|comm| if role.world.rank() == 1 { Ok(()) } else { until_it_fails(&comm) }),
+        "rank 1 ends" => {
+            role.join(SHORT).and_then(|comm| if role.world.rank() == 1 { Ok(()) } else { until_it_fails(&comm) })
+        }
         "rank 1 sleeps" => role.join(SHORT).and_then(|comm| sleeps(&comm, role)),
         "rank 1 stays away" if role.world.rank() == 1 => Ok(()),
         "rank 1 stays away" => role.join(SHORT).map(drop),
         "rank 0 stays away" if first => Ok(()),
         "rank 0 stays away" => role.join(SHORT).map(drop),
-        "rank 2 is taken" => role.join_as(World::new(role.world.rank().min(1), 2).unwrap(), SHORT).and_then(|comm| comm.barrier()),
+        "rank 2 is taken" => {
+            role.join_as(World::new(role.world.rank().min(1), 2).unwrap(), SHORT).and_then(|comm| comm.barrier())
+        }
         "sizes differ" => {
             let size = if role.world.rank() == 1 { 3 } else { 2 };
             role.join_as(World::new(role.world.rank(), size).unwrap(), SHORT).map(drop)

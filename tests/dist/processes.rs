@@ -96,7 +96,11 @@ impl Ranks {
     pub(crate) fn all_succeed(mut self) {
         let ends: Vec<_> = (0..self.0.len()).map(|rank| self.end(rank)).collect();
         let failed: Vec<_> = (0..).zip(ends).filter(|(_, (status, _))| !status.success()).collect();
-        assert!(failed.is_empty(), "{}", failed.iter().map(|(rank, (_, said))| format!("--- rank {rank}\n{said}")).collect::<String>());
+        assert!(
+            failed.is_empty(),
+            "{}",
+            failed.iter().map(|(rank, (_, said))| format!("--- rank {rank}\n{said}")).collect::<String>()
+        );
     }
 }
 

@@ -21,7 +21,12 @@ struct Backward {
 }
 
 unsafe extern "C" {
-    fn metacl_attach(value: *mut c_void, inputs: *const *const c_void, count: usize, backward: Backward) -> *const c_char;
+    fn metacl_attach(
+        value: *mut c_void,
+        inputs: *const *const c_void,
+        count: usize,
+        backward: Backward,
+    ) -> *const c_char;
     fn metacl_norm_backward(
         slope: *const c_void,
         x: *const c_void,
@@ -41,7 +46,11 @@ unsafe extern "C" {
 ///
 /// # Panics
 /// Where `value` has a graph. A panic of `slopes` makes the backward pass fail.
-pub fn attach(value: Tensor, inputs: &[&Tensor], slopes: impl Fn(&Tensor) -> Vec<Option<Tensor>> + Send + 'static) -> Tensor {
+pub fn attach(
+    value: Tensor,
+    inputs: &[&Tensor],
+    slopes: impl Fn(&Tensor) -> Vec<Option<Tensor>> + Send + 'static,
+) -> Tensor {
     let mut value = value;
     let state = Box::into_raw(Box::new(Box::new(slopes) as Slopes)).cast();
     let inputs: Vec<*const c_void> = inputs.iter().map(|input| input.as_ptr().cast()).collect();

@@ -7,7 +7,13 @@ use std::time::Duration;
 use tch::Tensor;
 
 unsafe extern "C" {
-    fn metacl_store_open(host: *const c_char, port: u16, server: c_int, timeout: i64, store: *mut *mut c_void) -> *const c_char;
+    fn metacl_store_open(
+        host: *const c_char,
+        port: u16,
+        server: c_int,
+        timeout: i64,
+        store: *mut *mut c_void,
+    ) -> *const c_char;
     fn metacl_store_clone(store: *mut c_void, clone: *mut *mut c_void) -> *const c_char;
     fn metacl_store_close(store: *mut c_void);
     fn metacl_store_set(store: *mut c_void, key: *const c_char, bytes: *const u8, length: usize) -> *const c_char;
@@ -29,7 +35,13 @@ unsafe extern "C" {
         address: *const c_char,
         group: *mut *mut c_void,
     ) -> *const c_char;
-    fn metacl_group_nccl(store: *mut c_void, rank: c_int, size: c_int, timeout: i64, group: *mut *mut c_void) -> *const c_char;
+    fn metacl_group_nccl(
+        store: *mut c_void,
+        rank: c_int,
+        size: c_int,
+        timeout: i64,
+        group: *mut *mut c_void,
+    ) -> *const c_char;
     fn metacl_group_abort(group: *mut c_void) -> *const c_char;
     fn metacl_group_close(group: *mut c_void, orderly: c_int) -> *const c_char;
     fn metacl_group_barrier(group: *mut c_void, cuda: c_int) -> *const c_char;

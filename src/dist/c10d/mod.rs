@@ -251,7 +251,11 @@ fn gather(meeting: &Meeting, store: &Store) -> Result<(), DistError> {
             others.push(rank);
         }
     }
-    if others.is_empty() { Ok(()) } else { Err(DistError::Differs { what: "the number of processes".to_owned(), others }) }
+    if others.is_empty() {
+        Ok(())
+    } else {
+        Err(DistError::Differs { what: "the number of processes".to_owned(), others })
+    }
 }
 
 fn connect(meeting: &Meeting, store: &Store) -> Result<Arc<Group>, DistError> {
@@ -260,9 +264,9 @@ fn connect(meeting: &Meeting, store: &Store) -> Result<Arc<Group>, DistError> {
     match meeting.backend {
         Backend::Gloo => {
             let address = own_address(host, *port);
-            Group::gloo(store, rank, size, *timeout, interface.as_deref(), &address).map(Arc::new).map_err(|reason| {
-                DistError::Failed { operation: "connect", rank, address: meeting.address(), reason }
-            })
+            Group::gloo(store, rank, size, *timeout, interface.as_deref(), &address)
+                .map(Arc::new)
+                .map_err(|reason| DistError::Failed { operation: "connect", rank, address: meeting.address(), reason })
         }
         // Its own watchdog ends the process where an operation takes too long, without naming a rank: `watch` comes first.
         Backend::Nccl => Group::nccl(store, rank, size, *timeout * 3)
