@@ -9,7 +9,7 @@ use metacl::nn::head::{Shots, byol, rotation};
 use metacl::nn::{Arch, Bootstrap, Encoder, EncoderSpec, Head, HeadOut, InitStyle, Mode, ProjectorSpec, Stem};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::golden_support::tensors::Goldens;
+use super::golden_support::tensors::{Goldens, close};
 
 /// Classes of the joined batch: ranks hold 4 or 2 each.
 const CLASSES: usize = 8;
@@ -132,7 +132,11 @@ fn images(views: usize, kind: Kind, comm: &dyn Comm) -> (Tensor, Tensor, RowLayo
     let (rank, size) = (comm.world().rank() as usize, comm.world().size() as usize);
     let layout = RowLayout::new(CLASSES / size, views);
     let count = (CLASSES * views) as i64 * 3 * SIDE * SIDE;
-    let wave = Tensor::arange(count, (Kind::Double, Device::Cpu)).square().sin() * 0.5 + 0.5;
+    // Smooth, each plane with a wave of its own.
+    let pixel = Tensor::arange(count, (Kind::Double, Device::Cpu));
+    let plane = pixel.floor_divide_scalar(SIDE * SIDE);
+    let length = (&plane * 0.61).sin() * 0.035 + 0.07;
+    let wave = (pixel * length + &plane * 1.9).sin() * 0.5 + 0.5;
     let joined = wave.reshape([-1, 3, SIDE, SIDE]).to_kind(kind);
     let own: Vec<i64> = (0..layout.rows()).map(|row| layout.joined_row(size, rank, row) as i64).collect();
     let own = joined.index_select(0, &Tensor::from_slice(&own));
@@ -147,37 +151,40 @@ fn step(comm: &Arc<dyn Comm>, loss: Loss, views: usize, kind: Kind, tolerance: f
     let want = one.judge(loss, &joined, layout.joined(ranks), 1);
     let got = many.judge(loss, &own, layout, ranks);
     let what = format!("{loss:?} in {kind:?} on {ranks} ranks");
-    near(&format!("{what}: loss"), &got.loss, &want.loss, tolerance, 0.0);
+    close(&format!("{what}: loss"), &got.loss, &want.loss, tolerance);
     assert_eq!(got.hits, want.hits, "{what}");
     one.backward(&want.loss);
     many.backward(&got.loss);
-    compare(&what, &many, &one, tolerance);
+    // What f32 makes of the joined batch in one process is itself this far from the truth: gradients of deep layers are sums that cancel.
+    let rounding = (kind == Kind::Float).then(|| {
+        let truth = Side::new(Kind::Double, None);
+        let (joined, ..) = images(views, Kind::Double, comm.as_ref());
+        truth.backward(&truth.judge(loss, &joined, layout.joined(ranks), 1).loss);
+        truth
+    });
+    gradients_agree(&what, &many, &one, rounding.as_ref().unwrap_or(&one), tolerance);
+    for ((name, got), (_, want)) in many.buffers().iter().zip(&one.buffers()) {
+        close(&format!("{what}: {name}"), got, want, tolerance);
+    }
 }
 
-fn compare(what: &str, many: &Side, one: &Side, tolerance: f64) {
+/// Holds gradients of `many` to the `truth`, no farther off than `one` is and the tolerance.
+fn gradients_agree(what: &str, many: &Side, one: &Side, truth: &Side, tolerance: f64) {
     let gradients = |side: &Side| -> Vec<(String, Tensor)> {
         let with = side.parameters().into_iter().map(|(name, tensor)| (name, tensor.grad()));
-        with.filter(|(_, gradient)| gradient.defined()).collect()
+        with.filter(|(_, gradient)| gradient.defined()).map(|(name, g)| (name, g.to_kind(Kind::Double))).collect()
     };
-    let (got, want) = (gradients(many), gradients(one));
-    assert!(got.iter().map(|(name, _)| name).eq(want.iter().map(|(name, _)| name)), "{what}");
-    // What is zero but for rounding (a bias before a batch norm) is held to the largest gradient's rounding.
-    let largest = want.iter().map(|(_, gradient)| gradient.norm().double_value(&[])).fold(0.0, f64::max);
-    for ((name, got), (_, want)) in got.iter().zip(&want) {
-        near(&format!("{what}: gradient of {name}"), got, want, tolerance, 0.1 * largest);
+    let [many, one, truth] = [many, one, truth].map(gradients);
+    assert!(many.iter().map(|(name, _)| name).eq(truth.iter().map(|(name, _)| name)), "{what}");
+    let length = |tensor: &Tensor| tensor.norm().double_value(&[]);
+    // What is zero but for rounding (a bias before a batch norm) is held to the rounding of the largest gradient.
+    let least = 0.1 * truth.iter().map(|(_, gradient)| length(gradient)).fold(0.0, f64::max);
+    for (((name, many), (_, one)), (_, truth)) in many.iter().zip(&one).zip(&truth) {
+        let allowed = tolerance * length(truth).max(least) + length(&(one - truth));
+        let off = length(&(many - truth));
+        // Not `>`: a NaN must fail.
+        assert!(off <= allowed, "{what}: gradient of {name} is {off:.3e} off, allowed {allowed:.3e}");
     }
-    for ((name, got), (_, want)) in many.buffers().iter().zip(&one.buffers()) {
-        near(&format!("{what}: {name}"), got, want, tolerance, 0.0);
-    }
-}
-
-/// Fails unless the difference's norm is within `tolerance` of the wanted norm, or of `least` where that is more.
-fn near(what: &str, got: &Tensor, want: &Tensor, tolerance: f64, least: f64) {
-    assert_eq!(got.size(), want.size(), "{what}");
-    let (got, want) = (got.detach().to_kind(Kind::Double), want.detach().to_kind(Kind::Double));
-    let (distance, length) = ((got - &want).norm().double_value(&[]), want.norm().double_value(&[]).max(least));
-    // Not `>`: a NaN must fail.
-    assert!(distance <= tolerance * length, "{what}: {distance:.3e} off {length:.3e}");
 }
 
 /// Ten updates of both sides stay together, and all ranks stay the same to the bit.
@@ -190,7 +197,7 @@ fn several_updates(comm: &Arc<dyn Comm>) {
     for _ in 0..10 {
         let want = one.judge(loss, &joined, layout.joined(ranks), 1);
         let got = many.judge(loss, &own, layout, ranks);
-        near("loss after updates", &got.loss, &want.loss, 1e-8, 0.0);
+        close("loss after updates", &got.loss, &want.loss, 1e-8);
         one.backward(&want.loss);
         many.backward(&got.loss);
         for (_, parameter) in one.parameters().iter().chain(&many.parameters()).filter(|(_, p)| p.grad().defined()) {

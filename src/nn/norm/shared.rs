@@ -77,14 +77,15 @@ impl Statistics {
         let mut sums = Tensor::stack(&[&of_bias, &of_weight], 0);
         // A failure stays with the communicator.
         let _ = comm.all_reduce(&mut sums, Reduce::Sum);
-        // weight s (B + u W) / n, with s = 1 / sqrt(var + eps) and u = s (x - mean), as a multiple of x and a constant.
+        // weight s (B + u W) / n, with s = 1 / sqrt(var + eps) and u = s (x - mean); centred first, which loses fewer digits.
         let invstd = (var + EPS).rsqrt();
         let scale = weight * &invstd / count.to_kind(weight.kind());
-        let factor = &scale * &invstd * sums.get(1);
-        let constant = &scale * sums.get(0) - mean * &factor;
+        let (constant, factor) = (&scale * sums.get(0), &scale * &invstd * sums.get(1));
         let shape = channelwise(x);
-        let [factor, constant] = [factor, constant].map(|values| values.to_kind(x.kind()).reshape(&shape));
-        [of_x.subtract_(&constant).subtract_(&(x * factor)), of_weight, of_bias]
+        let [constant, factor, mean] =
+            [&constant, &factor, mean].map(|values| values.to_kind(x.kind()).reshape(&shape));
+        let shared = (x - mean).multiply_(&factor).g_add_(&constant);
+        [of_x.subtract_(&shared), of_weight, of_bias]
     }
 }
 
