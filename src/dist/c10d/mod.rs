@@ -56,6 +56,9 @@ pub struct Meeting {
     pub interface: Option<String>,
 }
 
+/// How long rank 0 keeps the store for the others where a rank is absent.
+const LINGER: Duration = Duration::from_secs(5);
+
 impl Meeting {
     /// `HOST:PORT`.
     pub fn address(&self) -> String {
@@ -97,11 +100,12 @@ impl C10d {
             return Err(DistError::Taken { rank: world.rank(), address: meeting.address() });
         }
         let watch = store.another().and_then(|store| Watch::start(store, *world, *timeout)).map_err(failed)?;
-        gather(&meeting, &store)?;
-        let group = connect(&meeting, &store).map_err(|error| match error {
-            DistError::Backend { .. } => error,
-            error => explained(&watch, *world, "connect", error),
-        })?;
+        let group = gather(&meeting, &store).and_then(|()| match connect(&meeting, &store) {
+            Err(error @ DistError::Failed { .. }) => Err(explained(&watch, *world, "connect", error)),
+            connected => connected,
+        });
+        // Rank 0 keeps the store open until the others have their answer too.
+        let group = group.inspect_err(|error| watch.leave(&error.to_string()))?;
         watch.guard(&group);
         let state = State { group: Some(group), failure: None, exchanges: 0 };
         Ok(Self { meeting, state: Mutex::new(state), watch, store: Mutex::new(store) })
@@ -242,7 +246,15 @@ fn gather(meeting: &Meeting, store: &Store) -> Result<(), DistError> {
         let Ok(size) = store.get(&key(rank), *timeout) else {
             let missing = (0..world.size()).map(|rank| Ok((rank, store.has(&key(rank))?)));
             let missing: Vec<_> = missing.collect::<Result<_, Refusal>>().map_err(failed)?;
-            let missing = missing.into_iter().filter(|(_, here)| !here).map(|(rank, _)| rank).collect();
+            let missing: Vec<u32> = missing.into_iter().filter(|(_, here)| !here).map(|(rank, _)| rank).collect();
+            let told = |rank: u32| format!("told/{rank}");
+            store.set(&told(world.rank()), b"").map_err(failed)?;
+            if world.is_first() {
+                // The store goes with this process: those who are here find out first who is not.
+                for rank in (1..world.size()).filter(|rank| !missing.contains(rank)) {
+                    let _ = store.get(&told(rank), LINGER);
+                }
+            }
             return Err(DistError::Absent { operation: "join", address: meeting.address(), missing });
         };
         if rank == 0 {
