@@ -29,7 +29,8 @@
 //! | 4 | [`episode`] | everything random about a batch; the row order |
 //! | 5 | [`loader`] | threads and slots |
 //! | 6 | [`sheet`] | views of a batch as a picture |
-//! | 6 | `device`, `nn`, `optim`, `dist` | torch: tensors, networks, heads, updates (feature `torch`) |
+//! | 5 | `dist` | several processes that train together (feature `torch`) |
+//! | 6 | `device`, `nn`, `optim` | torch: tensors, networks, heads, updates (feature `torch`) |
 //! | 7 | `train`, `eval` | the loop; linear probe, kNN (feature `torch`) |
 //! | 8 | [`config`], [`error`] | published flags and files to specs; one error for the programs |
 //!

@@ -22,8 +22,11 @@ use processes::{Ranks, Role};
 /// More than any operation takes here.
 const LONG: Duration = Duration::from_secs(120);
 
+/// What a rank does.
+type Task = fn(Arc<dyn Comm>);
+
 /// What each rank of a healthy world does.
-const TASKS: [(&str, fn(Arc<dyn Comm>)); 3] =
+const TASKS: [(&str, Task); 3] =
     [("collectives", collectives::all), ("steps", steps::all), ("goldens", steps::goldens)];
 
 /// What a started process does; without the variables of [`Role`], nothing.
@@ -36,7 +39,7 @@ fn as_rank() {
     }
 }
 
-fn on_threads(size: u32, task: fn(Arc<dyn Comm>)) {
+fn on_threads(size: u32, task: Task) {
     std::thread::scope(|scope| {
         for comm in Local::world_of(size, LONG) {
             scope.spawn(move || task(Arc::new(comm)));

@@ -41,32 +41,41 @@ impl Role {
     }
 }
 
-/// Started processes, by rank; killed when dropped.
-pub(crate) struct Ranks(Vec<Child>);
+/// Started processes, in order; killed when dropped.
+pub(crate) struct Ranks {
+    children: Vec<Child>,
+    task: String,
+    size: u32,
+    port: u16,
+}
 
 impl Ranks {
     pub(crate) fn start(size: u32, task: &str) -> Self {
         // Free now, and hardly taken by another until rank 0 opens it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let start = |rank: u32| {
-            Command::new(std::env::current_exe().unwrap())
-                .args(["as_rank", "--exact", "--nocapture", "--test-threads=1"])
-                .env("METACL_TEST_TASK", task)
-                .env("METACL_TEST_RANK", rank.to_string())
-                .env("METACL_TEST_SIZE", size.to_string())
-                .env("METACL_TEST_PORT", port.to_string())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap()
-        };
-        Self((0..size).map(start).collect())
+        let mut ranks = Self { children: Vec::new(), task: task.to_owned(), size, port };
+        (0..size).for_each(|rank| ranks.add(rank));
+        ranks
+    }
+
+    /// Starts one more process, as `rank`.
+    pub(crate) fn add(&mut self, rank: u32) {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["as_rank", "--exact", "--nocapture", "--test-threads=1"])
+            .env("METACL_TEST_TASK", &self.task)
+            .env("METACL_TEST_RANK", rank.to_string())
+            .env("METACL_TEST_SIZE", self.size.to_string())
+            .env("METACL_TEST_PORT", self.port.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        self.children.push(child.unwrap());
     }
 
     /// Waits until the rank's process says that it is there.
     pub(crate) fn wait_for_start(&mut self, rank: usize) {
         let (mut said, mut byte) = (Vec::new(), [0]);
-        let output = self.0[rank].stdout.as_mut().unwrap();
+        let output = self.children[rank].stdout.as_mut().unwrap();
         while !said.ends_with(b"running\n") {
             assert_eq!(output.read(&mut byte).unwrap(), 1, "rank {rank} ended: {}", String::from_utf8_lossy(&said));
             said.push(byte[0]);
@@ -75,12 +84,12 @@ impl Ranks {
 
     pub(crate) fn signal(&mut self, rank: usize, signal: i32) {
         // SAFETY: sends a signal to a child that has not been waited for, so the number is still its own.
-        assert_eq!(unsafe { libc::kill(self.0[rank].id() as i32, signal) }, 0);
+        assert_eq!(unsafe { libc::kill(self.children[rank].id() as i32, signal) }, 0);
     }
 
     /// How the rank ended and what it said, standard output first; fails where it hangs.
     pub(crate) fn end(&mut self, rank: usize) -> (ExitStatus, String) {
-        let child = &mut self.0[rank];
+        let child = &mut self.children[rank];
         for _ in 0..POLLS {
             if let Some(status) = child.try_wait().unwrap() {
                 let mut said = Vec::new();
@@ -94,7 +103,7 @@ impl Ranks {
     }
 
     pub(crate) fn all_succeed(mut self) {
-        let ends: Vec<_> = (0..self.0.len()).map(|rank| self.end(rank)).collect();
+        let ends: Vec<_> = (0..self.children.len()).map(|rank| self.end(rank)).collect();
         let failed: Vec<_> = (0..).zip(ends).filter(|(_, (status, _))| !status.success()).collect();
         assert!(
             failed.is_empty(),
@@ -106,7 +115,7 @@ impl Ranks {
 
 impl Drop for Ranks {
     fn drop(&mut self) {
-        for child in &mut self.0 {
+        for child in &mut self.children {
             let _ = child.kill();
             let _ = child.wait();
         }

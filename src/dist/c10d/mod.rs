@@ -97,11 +97,12 @@ impl C10d {
             return Err(DistError::Taken { rank: world.rank(), address: meeting.address() });
         }
         let watch = store.another().and_then(|store| Watch::start(store, *world, *timeout)).map_err(failed)?;
-        gather(&meeting, &store)?;
-        let group = connect(&meeting, &store).map_err(|error| match error {
-            DistError::Backend { .. } => error,
-            error => explained(&watch, *world, "connect", error),
-        })?;
+        let group = gather(&meeting, &store).and_then(|()| match connect(&meeting, &store) {
+            Err(error @ DistError::Failed { .. }) => Err(explained(&watch, *world, "connect", error)),
+            connected => connected,
+        });
+        // Rank 0 keeps the store open until the others have their answer too.
+        let group = group.inspect_err(|error| watch.leave(&error.to_string()))?;
         watch.guard(&group);
         let state = State { group: Some(group), failure: None, exchanges: 0 };
         Ok(Self { meeting, state: Mutex::new(state), watch, store: Mutex::new(store) })

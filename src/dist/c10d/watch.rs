@@ -59,7 +59,8 @@ impl Watch {
         let (asks, asked) = unbounded();
         let (seen, period) = (Arc::new(Seen::default()), period(timeout));
         let patrol = (timeout.as_millis() / period.as_millis()).clamp(20, u32::MAX.into()) as u32;
-        let mut keeper = Keeper { store, world, period, patrol, seen: Arc::clone(&seen), beats: 0, last: Vec::new() };
+        let mut keeper =
+            Keeper { store, world, period, patrol, seen: Arc::clone(&seen), beats: 0, last: Vec::new(), said: false };
         keeper.beat()?;
         let thread = thread::Builder::new().name("metacl-ranks".to_owned());
         thread.spawn(move || keeper.keep(&asked)).map_err(|error| error.to_string())?;
@@ -99,7 +100,7 @@ impl Watch {
         let _ = self.asks.send(Ask::Say(reason.to_owned()));
     }
 
-    /// Says that this rank leaves; rank 0 waits until the others have left too.
+    /// Says that this rank leaves; rank 0 waits until all who came have left too.
     pub(super) fn leave(&self, reason: &str) {
         let (reply, done) = bounded(1);
         if self.asks.send(Ask::Leave(reason.to_owned(), reply)).is_ok() {
@@ -119,6 +120,8 @@ struct Keeper {
     beats: u64,
     /// All ranks' beats at the last patrol.
     last: Vec<Beat>,
+    /// Whether this rank said that it leaves: its first reason counts.
+    said: bool,
 }
 
 /// `NUMBER OPERATIONS OPERATION`
@@ -274,11 +277,14 @@ impl Keeper {
         vec![Peer { rank: 0, how: Gone::Store }]
     }
 
-    fn say(&self, reason: &str) -> Result<(), Refusal> {
+    fn say(&mut self, reason: &str) -> Result<(), Refusal> {
+        if std::mem::replace(&mut self.said, true) {
+            return Ok(());
+        }
         self.store.set(&format!("left/{}", self.world.rank()), reason.as_bytes())
     }
 
-    fn leave(&self, reason: &str) -> Result<(), Refusal> {
+    fn leave(&mut self, reason: &str) -> Result<(), Refusal> {
         self.say(reason)?;
         if !self.world.is_first() {
             return Ok(());
@@ -290,7 +296,8 @@ impl Keeper {
         for _ in 0..(LINGER.as_millis() / self.period.as_millis()) {
             let mut all_left = true;
             for rank in (1..self.world.size()).filter(|&rank| !lost(rank)) {
-                all_left = all_left && self.store.has(&format!("left/{rank}"))?;
+                let came = self.store.has(&format!("beat/{rank}"))?;
+                all_left = all_left && (!came || self.store.has(&format!("left/{rank}"))?);
             }
             if all_left {
                 break;
