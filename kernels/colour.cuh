@@ -149,13 +149,14 @@ __device__ inline void colour_view(const ViewPlan& plan, const Planes& view) {
   __shared__ u32 sums[32];
   const u32 acting = plan.flags >> 4 & 15, order = plan.flags >> 8;
   if (acting == 0 && !ends_gray(plan)) return;
-  if ((acting >> CONTRAST & 1) == 0) {
+  u32 split = 0;
+  while (split < 4 && (order >> (2 * split) & 3) != CONTRAST) ++split;
+  // An order that does not name it has none.
+  if ((acting >> CONTRAST & 1) == 0 || split == 4) {
     colour_pass(plan, view, 0, 4, 0, true, nullptr);
     __syncthreads();
     return;
   }
-  u32 split = 0;
-  while ((order >> (2 * split) & 3) != CONTRAST) ++split;
   for (u32 k = threadIdx.x; k < 32; k += blockDim.x) sums[k] = 0;
   __syncthreads();
   colour_pass(plan, view, 0, split, 0, false, sums);

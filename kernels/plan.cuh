@@ -30,7 +30,7 @@ struct View {
   u32 column_words, row_words;
   // Blur: first weight (of the centre), and taps beside the centre; no taps, no blur.
   u32 taps, radius;
-  // Where the rows between the passes lie in the workspace, if they do not fit the block's shared memory: byte, and a power of two of rows.
+  // Where the rows between the passes lie in the workspace, if they do not fit the block's shared memory: in 16 bytes, and a power of two of rows.
   u32 ring_at, ring_rows;
 };
 static_assert(sizeof(ViewPlan) == 48 && sizeof(View) == 112, "as the host writes them");

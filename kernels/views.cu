@@ -10,8 +10,8 @@
 #include "blur.cuh"
 #include "resample.cuh"
 
-// Tables of both axes: a block an axis of a view.
-extern "C" __global__ void __launch_bounds__(256) make_tables(const View* views, int4* tables, Delivery delivery) {
+// Tables of both axes: a block an axis of a view. Bounded by 256 threads, ptxas would spill a register on sm_80.
+extern "C" __global__ void __launch_bounds__(128) make_tables(const View* views, int4* tables, Delivery delivery) {
   const View& view = views[blockIdx.x / 2];
   if (blockIdx.x % 2 == 0) {
     make_axis(tables + view.column_table, view.column_words, static_cast<u32>(view.plan.width), lead_of(view), delivery);
@@ -31,7 +31,7 @@ extern "C" __global__ void __launch_bounds__(1024, 1)
   const bool fits = delivery.ring_rows != 0;
   u8* const bytes = fits ? shared : workspace + static_cast<u64>(blockIdx.x) * delivery.view_bytes;
   Ring ring{shared + 3 * plane, delivery.ring_rows};
-  if (view.ring_rows != 0) ring = Ring{workspace + static_cast<u64>(gridDim.x) * delivery.view_bytes + view.ring_at, view.ring_rows};
+  if (view.ring_rows != 0) ring = Ring{workspace + static_cast<u64>(gridDim.x) * delivery.view_bytes + 16 * static_cast<u64>(view.ring_at), view.ring_rows};
 
   const Planes source{bytes, plane, area, view.plane == 0};
   const Axis columns(tables, view.column_table, view.column_words, size), rows(tables, view.row_table, view.row_words, size);

@@ -189,13 +189,15 @@ fn a_region_is_the_cut_of_the_whole_image() {
     let size = Size::new(131, 117);
     let source = photo_like(size);
     let gray_png = png(ImageBuffer::<Luma<u8>, _>::from_fn(size.width, size.height, |x, y| Luma([(x * 5 + y) as u8])));
-    let mut records = vec![
+    let records = [
         (Codec::Raw, source.as_ref().data().to_vec()),
         (Codec::Png, rgb_png(&source)),
         (Codec::Png, gray_png),
         (Codec::Jpeg, jpeg(&source)),
         (Codec::Jpeg, gray_jpeg(size)),
     ];
+    #[cfg(feature = "turbo")]
+    let mut records = Vec::from(records);
     #[cfg(feature = "turbo")]
     for (_, kind) in jpeg_support::kinds() {
         let noise: Vec<u8> = (0..kind.bytes(size)).map(|_| dice.int(0, 255) as u8).collect();

@@ -76,7 +76,7 @@ fn kernels_mix_as_the_trainer_does() {
     let device = Device::new(Mode::Lazy);
     let options = LoaderOptions::default();
     let feeder = Feeder::by_kernels(options, tch::Device::Cpu, device.engine.clone(), Expansions::Device);
-    let mixing = RowMixing { first: 14, classes: 7, draw: Arc::new(|step| draw_mix(9, step, 32)) };
+    let mixing = RowMixing { supports: 2, draw: Arc::new(|step| draw_mix(9, step, 32)) };
     let feed = feeder.start_mixing(&set, planner(&set), 0..24, Some(mixing)).unwrap();
     let mut patches = 0;
     for (step, batch) in (0..).zip(feed) {

@@ -7,8 +7,10 @@
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::Path;
+use std::sync::Arc;
 
 use metacl::device::interop::{CudaHalf, InteropError, current_stream, lend, open_cuda, open_cuda_in, peak_memory};
+use metacl::device::unit;
 use metacl::episode::RowLayout;
 use metacl::gpu::{Gpu, RawStream};
 use metacl::nn::{Arch, Encoder, EncoderSpec, Head, InitStyle, Mode, Precision, Stem};
@@ -52,12 +54,12 @@ fn lent_memory_is_read_in_order_with_torchs_stream() {
     const BYTES: usize = 1 << 22;
     let Some(gpu) = gpu() else { return };
     let device = Device::Cuda(0);
-    let (buffer, own) = (gpu.allocate(BYTES).unwrap(), gpu.stream().unwrap());
+    let (buffer, own) = (Arc::new(gpu.allocate(BYTES).unwrap()), gpu.stream().unwrap());
     // SAFETY: a stream of torch's lasts as long as the process.
     let torch = unsafe { gpu.foreign_stream(RawStream(current_stream(device).unwrap())) };
     let (written, read) = (gpu.event().unwrap(), gpu.event().unwrap());
-    // SAFETY: the buffer outlives the tensor, and all that is queued on both, see the end.
-    let lent = unsafe { lend(buffer.address(), &[BYTES as i64], &[], Kind::Uint8, device) };
+    // SAFETY: so many bytes of the device, whose owner frees them; writing is ordered with torch's stream below.
+    let lent = unsafe { lend(buffer.clone(), buffer.address(), &[BYTES as i64], true, device) }.unwrap();
     let sums: Vec<Tensor> = (0..100u8)
         .map(|value| {
             own.wait(&read).unwrap();
@@ -74,6 +76,19 @@ fn lent_memory_is_read_in_order_with_torchs_stream() {
         assert_eq!(sum.int64_value(&[]), (value * BYTES) as i64);
     }
     own.synchronize().unwrap();
+}
+
+/// Threads or kernels, the network sees the same bits.
+#[test]
+fn levels_are_divided_on_the_gpu_as_on_the_cpu() {
+    if gpu().is_none() {
+        return;
+    }
+    let levels = Tensor::arange(256, (Kind::Uint8, Device::Cpu));
+    let on_gpu = unit(&levels.to_device(Device::Cuda(0))).to_device(Device::Cpu);
+    assert!(on_gpu.equal(&unit(&levels)));
+    let quotients: Vec<f32> = (0..=255u8).map(|level| f32::from(level) / 255.0).collect();
+    assert_eq!(Vec::<f32>::try_from(&on_gpu).unwrap(), quotients);
 }
 
 #[test]

@@ -57,9 +57,14 @@ const NEVER: [(&str, &[&str]); 1] = [(
     ],
 )];
 
-/// Wider than the ranks: the trainer and evaluation share a rank and read the config; the programs' error wraps everybody's.
-const ALSO: [(&str, &[&str]); 3] =
-    [("train", &["eval", "config", "error"]), ("eval", &["train", "config", "error"]), ("error", &["config"])];
+/// Wider than the ranks: tensors are lent over what the stage renders; the trainer and evaluation share a rank and read the config; the
+/// programs' error wraps everybody's.
+const ALSO: [(&str, &[&str]); 4] = [
+    ("device", &["stage"]),
+    ("train", &["eval", "config", "error"]),
+    ("eval", &["train", "config", "error"]),
+    ("error", &["config"]),
+];
 
 /// Other crates, and the only modules or files that may name them.
 const CRATES: [(&str, &[&str]); 6] = [

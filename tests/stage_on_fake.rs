@@ -14,14 +14,13 @@ use std::sync::Arc;
 
 use metacl::augment::cuda::{MixArgs, Output, ValueKind};
 use metacl::augment::{TaskPolicy, ViewSpec, recipe};
-use metacl::coef;
 use metacl::episode::{EpisodeSpec, Order, Planner};
 use metacl::gpu::GpuError;
-use metacl::gpu::fake::Mode;
+use metacl::gpu::fake::{Fake, Mode};
 use metacl::loader::{Delivery, Expansions, LoaderOptions, load_sources, load_views, load_views_pinned};
-use metacl::shard::{Codec, NewSample, ShardSet, SplitWriter, Verify, WriteOptions};
-use metacl::stage::{Resident, Stage, StageError, Uploader};
-use stage_support::{Device, mixed, small};
+use metacl::shard::{ShardSet, Verify};
+use metacl::stage::{Engine, EngineError, Resident, Stage, StageError, Uploader};
+use stage_support::{Device, contradictory, mixed, small};
 
 const STEPS: Range<u64> = 0..9;
 const LEVELS: Output = Output { kind: ValueKind::U8, channels_last: false };
@@ -219,40 +218,8 @@ fn in_steady_state_nothing_blocks() {
 #[test]
 fn a_record_that_contradicts_itself_is_named() {
     let folder = tempfile::tempdir().unwrap();
-    let size = metacl::image::Size::new(64, 64);
-    let good = coef::encode(&pictures::picture(1, pictures::KINDS[1], size, 255)).unwrap();
-    // Masks and widths of the last chunk's blocks lie before its values: some byte there changes how many values there are.
-    let bad = (1..400).rev().map(|back| {
-        let mut bytes = good.clone();
-        let at = bytes.len() - back;
-        bytes[at] ^= 1;
-        bytes
-    });
-    let contradicts = |bytes: &Vec<u8>| {
-        let mut out = metacl::image::Planes::default();
-        let mut expander = coef::Expander::new(coef::Path::Scalar);
-        matches!(expander.expand(bytes, size, size.rect(), false, &mut out), Err(coef::CoefError::Blocks { .. }))
-            && coef::device::Expansion::default()
-                .push(&coef::device::Job {
-                    record: bytes,
-                    size,
-                    region: size.rect(),
-                    verify: false,
-                    image: 0,
-                    copied_at: 0,
-                    pixels: coef::device::PixelPlace { offset: 0, stride: 64, plane: 64 * 64 },
-                })
-                .is_ok()
-    };
-    let bad = bad.into_iter().find(contradicts).unwrap();
-    let options_of_split = WriteOptions { classes: vec!["one".into()], ..WriteOptions::default() };
-    let mut writer = SplitWriter::create(folder.path(), options_of_split).unwrap();
-    for (index, bytes) in [&good, &good, &bad, &good, &good, &good].into_iter().enumerate() {
-        let name = index.to_string();
-        writer.append(&NewSample { bytes, size, codec: Codec::Coef, label: 0, name: &name }).unwrap();
-    }
-    writer.finish().unwrap();
-    let set = Arc::new(ShardSet::open(folder.path()).unwrap().with_verify(Verify::Never));
+    let (set, bad) = contradictory(folder.path());
+    let set = Arc::new(set.with_verify(Verify::Never));
 
     let device = Device::new(Mode::Lazy);
     let whole = EpisodeSpec::in_order(6, recipe::whole(), ViewSpec::bicubic(32));
@@ -261,7 +228,28 @@ fn a_record_that_contradicts_itself_is_named() {
     let mut loader = load_sources(set, planner, options(), Expansions::Device, gpu, 0..1).unwrap();
     let mut stage = Stage::new(&device.engine, ViewSpec::bicubic(32), LEVELS, 6).unwrap();
     stage.render(loader.next().unwrap().unwrap(), None, &device.consumer()).unwrap();
-    assert!(matches!(stage.drain(), Err(StageError::Contradiction { sample: 2, step: 0 })));
+    let found = stage.drain();
+    assert!(matches!(found, Err(StageError::Contradiction { sample, step: 0 }) if sample == bad), "{found:?}");
+}
+
+/// At the start of a run kernels are compared with the CPU.
+#[test]
+fn kernels_that_are_not_right_are_found() {
+    Device::new(Mode::Lazy).engine.check().unwrap();
+    // What each kernel would leave if it did nothing (without tables, the next would read anywhere).
+    for idle in ["expand_chunks", "make_pixels", "render_views"] {
+        let fake =
+            Fake::new(
+                Mode::Lazy,
+                move |name, launch, arguments| {
+                    if name == idle { Ok(()) } else { stage_support::run(name, launch, arguments) }
+                },
+            );
+        // SAFETY: the fake device takes any bytes.
+        let module = unsafe { fake.gpu().load_bytes(b"any") }.unwrap();
+        let checked = Engine::with(&module, &fake.gpu()).unwrap().check();
+        assert!(matches!(checked, Err(EngineError::Differs { .. })), "{idle}: {checked:?}");
+    }
 }
 
 #[test]

@@ -47,6 +47,12 @@ pub enum PlanError {
         /// The plan's flags.
         flags: u32,
     },
+    /// More than one launch of kernels can take.
+    #[error("a batch of more than {views} such views is too large for the GPU; make the batch smaller")]
+    TooManyViews {
+        /// Views that it can.
+        views: usize,
+    },
     /// The source does not hold all pixels that the plan reads.
     #[error("the view reads {need:?}, the decoded region is {held:?} of a {image} image")]
     Region {

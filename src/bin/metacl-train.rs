@@ -3,6 +3,8 @@
 
 #[path = "train/commands.rs"]
 mod commands;
+#[path = "train/launch.rs"]
+mod launch;
 #[path = "common/memory.rs"]
 mod memory;
 
@@ -13,16 +15,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use metacl::config::{self, Command};
+use metacl::config::{self, Command, Config};
+use metacl::dist::launch::Placed;
 use metacl::error::Error;
-use metacl::train::{self, Console};
+use metacl::train::{self, Console, TrainError};
 
 /// Where runs go, below the working folder.
 const LOGS: &str = "logs";
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("metacl-train: error: {error}");
             error.exit_code()
@@ -30,28 +33,40 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), Error> {
+fn run() -> Result<ExitCode, Error> {
     memory::keep_freed_memory();
     let arguments: Vec<String> = std::env::args_os().skip(1).map(|text| text.to_string_lossy().into_owned()).collect();
     if commands::asked_for(&arguments) {
-        return commands::run(&arguments);
+        return commands::run(&arguments).map(|()| ExitCode::SUCCESS);
     }
     match config::load(&arguments, &|name| std::env::var(name).ok())? {
         Command::Help => print!("{}", config::help()),
         Command::Version => println!("metacl-train {}", env!("CARGO_PKG_VERSION")),
         Command::Run(loaded) => {
+            let placed = Placed::from_variables(&|name| std::env::var(name).ok()).map_err(TrainError::from)?;
+            let stop = stop_on_ctrl_c();
+            if placed.is_none()
+                && let Some(count) = loaded.config.nproc.filter(|&count| count > 1)
+            {
+                let default = Config::default().dist_address;
+                let address = Some(&loaded.config.dist_address).filter(|address| **address != default);
+                let address = address.and_then(|address| address.rsplit_once(':'));
+                let address = address.and_then(|(host, port)| Some((host, port.parse().ok()?)));
+                let ended = launch::launch(count, address, &stop).map_err(TrainError::Launch);
+                return ended.map_err(Error::from);
+            }
+            let placed = placed.unwrap_or_else(Placed::alone);
             let console = Console { out: Box::new(io::stdout()), is_terminal: io::stdout().is_terminal() };
             let logs = std::env::var("EXMAN_PATH").unwrap_or_else(|_| LOGS.to_owned());
             if std::env::var_os("RUST_BACKTRACE").is_none() {
                 // libtorch's refusals arrive as panics with a trace of many lines; `run` prints their first.
                 panic::set_hook(Box::new(|_| {}));
             }
-            let stop = stop_on_ctrl_c();
-            let run = || train::run(&loaded, console, Path::new(&logs), &stop).map_err(Error::from);
+            let run = || train::run(&loaded, console, Path::new(&logs), &placed, &stop).map_err(Error::from);
             panic::catch_unwind(AssertUnwindSafe(run)).map_err(|payload| Error::panicked(&*payload))??;
         }
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Set by the first Ctrl-C (or SIGTERM), after which the run writes a checkpoint and ends; the second one ends it at once.

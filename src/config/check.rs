@@ -230,9 +230,12 @@ impl Check<'_> {
     /// Keys that are known, whose feature has yet to come: refused where they would switch it on.
     fn not_in_this_version(&self) -> Result<(), ConfigError> {
         let c = self.config;
+        let several = c.nproc.is_some_and(|n| n > 1);
         let foreseen = [
-            ("nproc", c.nproc.is_some_and(|n| n > 1), "one process is"),
-            ("node_rank", c.node_rank > 0, "one machine is"),
+            ("nproc", several && !c.pretrains(), "evaluation in one process is"),
+            ("qcm", several && c.qcm, "query mixing in one process is"),
+            ("rottlr", several && c.rottlr > 0.0, "rotation prediction in one process is"),
+            ("node_rank", c.node_rank > 0, "one machine is (several: by torchrun or srun)"),
         ];
         match foreseen.into_iter().find(|(_, used, _)| *used) {
             Some((key, _, available)) => Err(ConfigError::NotInThisVersion { key, value: self.text(key), available }),

@@ -22,5 +22,11 @@ pub fn images(batch: &loader::Batch, view: ViewSpec, device: Device) -> Tensor {
     let side = i64::from(view.size);
     let rows = batch.plan().views.len() as i64;
     let bytes = Tensor::from_data_size(batch.bytes(), &[rows, 3, side, side], Kind::Uint8);
-    bytes.to_device(device).to_kind(Kind::Float) / 255.0
+    unit(&bytes.to_device(device))
+}
+
+/// Levels, u8 of any shape, to f32 in 0..=1. Divided by a tensor: by a number, torch's kernels for GPUs multiply with its rounded inverse.
+pub fn unit(levels: &Tensor) -> Tensor {
+    let floats = (Kind::Float, levels.device());
+    levels.to_kind(Kind::Float) / Tensor::full([0i64; 0], 255.0, floats)
 }

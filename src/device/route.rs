@@ -8,6 +8,7 @@ use tch::Device;
 
 use super::interop::{CudaHalf, open_cuda};
 use crate::gpu::{self, DeviceInfo, GpuError};
+use crate::stage::EngineError;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +66,7 @@ pub enum RouteError {
     },
     /// There is one, but its kernels cannot be made or loaded.
     #[error("augment is cuda, but {0}; or give --augment cpu or auto")]
-    Kernels(GpuError),
+    Kernels(EngineError),
     /// There is one, but torch cannot use it, and views go where the network is.
     #[error("augment is cuda, but torch cannot use the GPU: {reason}; or give --augment cpu or auto")]
     Torch {

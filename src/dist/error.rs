@@ -14,6 +14,18 @@ pub enum DistError {
         /// Processes.
         size: u32,
     },
+    /// A variable of the launcher is missing or no number.
+    #[error(
+        "the variable {name} {}; torchrun sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT; with srun set MASTER_ADDR to the first \
+         machine and MASTER_PORT to a free port there",
+        if value.is_empty() { "is not set".to_owned() } else { format!("is {value:?}, which is no number") }
+    )]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// Its value; empty: not set.
+        value: String,
+    },
     /// The store, which rank 0 serves, could not be opened or reached.
     #[error(
         "rank {rank} cannot {} the store at {address}: {reason}; is rank 0 running there, the port free and open between the machines?",

@@ -3,9 +3,9 @@
 //! - [`World`], [`Comm`]: this process among all, and what they do together. [`DistError`]: what goes wrong, naming ranks.
 //! - [`single`]: one process. [`local`]: threads of one process, the tests' oracle. [`c10d`]: processes over torch's Gloo or NCCL.
 //! - [`rows`]: everybody's embeddings in the order of the joined batch. [`gradients`]: their sum. [`agree`]: whether all run the same.
-//! - [`autograd`]: a step of the backward pass written in Rust. Synchronised batch norm is `nn::norm`'s.
+//! - [`launch`]: what a launcher tells a process. [`autograd`]: a step of the backward pass written in Rust. Synchronised batch norm is `nn::norm`'s.
 //!
-//! Not here: threads of the loader, who starts processes.
+//! Not here: threads of the loader, starting processes.
 //!
 //! The rule (published code; Ni et al., ICLR 2022): `--batch_size` counts the whole batch, each process holds an equal share of its classes
 //! (`episode::EpisodeSpec::rank`), and every process arrives at the gradient of the loss over the joined rows
@@ -22,6 +22,7 @@ pub mod autograd;
 pub mod c10d;
 mod error;
 pub mod gradients;
+pub mod launch;
 pub mod local;
 pub mod rows;
 pub mod single;

@@ -1,7 +1,7 @@
 //! How good an encoder is: kNN and a linear probe on frozen features.
 //!
 //! - [`subject`]: the encoder under judgement. [`mod@embed`]: a dataset through it once.
-//! - [`knn`]: weighted k nearest neighbours. [`linear`]: a linear probe on embeddings. [`few_shot`]: episodes of labelled images.
+//! - [`mod@knn`]: weighted k nearest neighbours. [`mod@linear`]: a linear probe on embeddings. [`few_shot`]: episodes of labelled images.
 //! - [`shares`]: top-1 and top-5. [`interval`]: means with 95 % intervals.
 //!
 //! Not here: networks (`nn`), training of encoders (`train`).

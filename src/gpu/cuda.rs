@@ -113,7 +113,15 @@ impl Driver for Cuda {
     fn allocate(&self, bytes: usize) -> Result<u64, GpuError> {
         let _current = self.current()?;
         // SAFETY: memory that is not initialised, which the trait says.
-        unsafe { result::malloc_sync(bytes) }.map_err(|error| self.no_memory(bytes, "cuMemAlloc", error))
+        let allocate = || unsafe { result::malloc_sync(bytes) };
+        let mut given = allocate();
+        if matches!(given, Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)))
+            && let Some(relief) = super::RELIEF.get()
+        {
+            relief();
+            given = allocate();
+        }
+        given.map_err(|error| self.no_memory(bytes, "cuMemAlloc", error))
     }
 
     unsafe fn free(&self, address: u64) -> Result<(), GpuError> {

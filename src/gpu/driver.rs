@@ -35,7 +35,7 @@ pub struct DeviceLimits {
     pub name: String,
     /// Compute capability, major and minor: `(9, 0)` takes code for sm_90.
     pub compute_capability: (u32, u32),
-    /// Dynamic shared memory that a block may ask for, in bytes, once its kernel allows more than 48 KiB.
+    /// Shared memory that a block may have, in bytes, declared and asked for, once its kernel allows more than 48 KiB.
     pub shared_per_block: usize,
     /// Streaming multiprocessors.
     pub multiprocessors: u32,
@@ -190,7 +190,7 @@ pub trait Driver: Send + Sync {
     /// The sizes of a kernel's parameters in bytes, where the device knows them.
     unsafe fn parameters(&self, function: RawFunction) -> Result<Option<Vec<usize>>, GpuError>;
 
-    /// Lets launches of `function` ask for up to `bytes` of dynamic shared memory; 48 KiB need no permission.
+    /// Lets launches of `function` ask for up to `bytes` of dynamic shared memory; 48 KiB, less what it declares, need no permission.
     unsafe fn allow_shared(&self, function: RawFunction, bytes: usize) -> Result<(), GpuError>;
 
     /// Queues a launch. The values of the arguments are copied before this returns.

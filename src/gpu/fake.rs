@@ -42,8 +42,11 @@ use state::State;
 /// What fills memory that was never written or was freed.
 pub const POISON: u8 = 0xdd;
 
-/// Bytes of dynamic shared memory that a launch may ask for without permission, as on every card.
+/// Bytes of shared memory that a block may have without permission, as on every card.
 const SHARED_WITHOUT_PERMISSION: usize = 48 << 10;
+
+/// Bytes of shared memory that the source of every kernel declares, as it were: they count like those that a launch asks for.
+const STATIC_SHARED: usize = 4 << 10;
 
 /// Which of the operations that could run next does, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,7 +288,7 @@ impl Driver for Fake {
 
     unsafe fn attributes(&self, function: RawFunction) -> Result<FunctionAttributes, GpuError> {
         self.lock().expect_function(Operation::Function, function)?;
-        Ok(FunctionAttributes { registers: 32, static_shared: 0, local: 0, max_threads: state::THREADS })
+        Ok(FunctionAttributes { registers: 32, static_shared: STATIC_SHARED, local: 0, max_threads: state::THREADS })
     }
 
     unsafe fn parameters(&self, _function: RawFunction) -> Result<Option<Vec<usize>>, GpuError> {

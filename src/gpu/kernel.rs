@@ -93,11 +93,11 @@ impl Kernel {
         unsafe { self.gpu().driver().attributes(self.raw) }
     }
 
-    /// Lets launches ask for up to `bytes` of dynamic shared memory a block; up to 48 KiB they may without.
+    /// Lets launches ask for up to `bytes` of dynamic shared memory a block; up to 48 KiB, less what the source declares, they may without.
     ///
     /// # Errors
-    /// [`GpuError::Driver`] where that is more than [`DeviceLimits::shared_per_block`](super::DeviceLimits) has room
-    /// for.
+    /// [`GpuError::Driver`] where that and what the source declares are more than
+    /// [`DeviceLimits::shared_per_block`](super::DeviceLimits).
     pub fn allow_shared(&self, bytes: usize) -> Result<(), GpuError> {
         // SAFETY: its module is loaded.
         unsafe { self.gpu().driver().allow_shared(self.raw, bytes) }

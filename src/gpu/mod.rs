@@ -17,6 +17,8 @@
 //! there is neither. The device's *primary context* is used, which is torch's as well: memory and streams may be
 //! exchanged by address and handle.
 
+use std::sync::OnceLock;
+
 mod arguments;
 mod buffer;
 mod compile;
@@ -44,6 +46,15 @@ pub use driver::{
 pub use error::{GpuError, Misuse};
 pub use kernel::{Kernel, Module};
 pub use stream::{Event, Stream};
+
+/// Asked to give memory back before an allocation is refused.
+static RELIEF: OnceLock<fn()> = OnceLock::new();
+
+/// Lets `relief` run once before a device's memory is said to be too small: whoever keeps freed memory of the same devices for later, as
+/// torch's allocator does, gives it back. The first call counts.
+pub fn relieve_with(relief: fn()) {
+    let _ = RELIEF.set(relief);
+}
 
 /// One GPU, as the driver describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! The memory and events of one batch in flight.
 
+use std::sync::Arc;
+
 use super::StageError;
 use super::lists::Lists;
 use crate::augment::cuda::ViewList;
@@ -13,7 +15,8 @@ pub(super) struct Half {
     pub(super) lists: Lists,
     pub(super) tables: DeviceBuffer,
     pub(super) workspace: DeviceBuffer,
-    pub(super) batch: DeviceBuffer,
+    /// Shared with whoever holds on to the views.
+    pub(super) batch: Arc<DeviceBuffer>,
     /// A word for each image.
     pub(super) status: DeviceBuffer,
     status_back: PinnedBuffer,
@@ -35,7 +38,7 @@ impl Half {
             lists: Lists::new(gpu)?,
             tables: gpu.allocate(0)?,
             workspace: gpu.allocate(0)?,
-            batch: gpu.allocate(bytes)?,
+            batch: gpu.allocate(bytes)?.into(),
             status: gpu.allocate(0)?,
             status_back: gpu.pinned(0)?,
             status_words: 0,

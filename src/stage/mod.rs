@@ -7,32 +7,37 @@
 //! consumer  (torch's stream) [ waits: rendered k ] ─────────────────────────────────────┴─► network on batch k
 //! ```
 //!
-//! Everything of a batch lies in one of two [`Half`]s in turn, so copies and kernels of a batch run beside the consumer's work on the one before.
+//! Everything of a batch lies in one of two halves in turn, so copies and kernels of a batch run beside the consumer's work on the one before.
 //! The host waits only where it is two batches ahead of the device. A view is valid until the second call after the one that gave it.
 //!
-//! - `half`: the memory and the events of one batch in flight. `lists`: what is told to kernels, in one copy. `engine`: a device with its
-//!   kernels compiled. [`resident`]: a dataset that lies on the device as a whole. `upload`: views that threads rendered.
+//! - `check`: kernels beside the CPU, once a run. `queue`: what is queued for a batch. `half`: the memory and the events of one batch in flight. `lists`: what is told to kernels, in one copy. `engine`: a device with its
+//!   kernels compiled. [`resident`]: a dataset that lies on the device as a whole. `upload`: views that threads rendered. `read`: views
+//!   back to the host.
 //!
 //! Not here: torch (`device`), threads (`loader`), kernels (`augment::cuda`).
 
+mod check;
 mod engine;
 mod half;
 mod lists;
+mod queue;
+mod read;
 pub mod resident;
 mod upload;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 pub use engine::{Engine, EngineError};
 pub use resident::Resident;
 pub use upload::Uploader;
 
-use crate::augment::cuda::{ExpandMemory, MixArgs, Output, Source, ViewList, ViewMemory};
+use crate::augment::cuda::{MixArgs, Output, ViewList};
 use crate::augment::{PlanError, ViewSpec};
 use crate::coef::device::{CONTRADICTION, Expansion};
 use crate::episode::EpisodePlan;
-use crate::gpu::{DeviceBuffer, Gpu, GpuError, Stream};
-use crate::loader::{Batch, ImageSources, Parcel, roomy};
+use crate::gpu::{DeviceBuffer, Event, Gpu, GpuError, RawStream, Stream};
+use crate::loader::{Batch, Parcel};
 use half::Half;
 
 /// Why a batch could not be rendered.
@@ -42,6 +47,20 @@ pub enum StageError {
     /// The device refused.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    /// Rows cannot be mixed so.
+    #[error(
+        "step {step}: rows from {first} on, of {rows}, cannot be mixed over {classes} classes; this is a bug, please report it"
+    )]
+    Mixing {
+        /// 0-based step.
+        step: u64,
+        /// The first row that was to be mixed.
+        first: usize,
+        /// Rows of the batch.
+        rows: usize,
+        /// Classes that they were said to have.
+        classes: usize,
+    },
     /// A plan that its image cannot give: a bug of this program.
     #[error("step {step}, row {row}: {source}; this is a bug, please report it")]
     Plan {
@@ -86,6 +105,9 @@ pub struct Stage {
     expansion: Expansion,
     pending: VecDeque<Pending>,
     calls: u64,
+    /// Who was given the latest batch, and an event for the end.
+    consumer: Option<RawStream>,
+    left: Event,
 }
 
 /// A batch whose copies or kernels may still run.
@@ -101,6 +123,15 @@ struct Pending {
 enum Pixels<'a> {
     Parcel(Batch<Parcel>),
     Resident(&'a Resident, &'a EpisodePlan),
+}
+
+impl Pixels<'_> {
+    fn plan(&self) -> &EpisodePlan {
+        match self {
+            Self::Parcel(batch) => batch.plan(),
+            Self::Resident(_, plan) => plan,
+        }
+    }
 }
 
 impl Stage {
@@ -125,6 +156,8 @@ impl Stage {
             expansion: Expansion::default(),
             pending: VecDeque::new(),
             calls: 0,
+            consumer: None,
+            left: gpu.event()?,
             engine: engine.clone(),
             copies,
             work,
@@ -163,125 +196,21 @@ impl Stage {
 
     fn queue(&mut self, pixels: Pixels<'_>, mix: Option<MixArgs>, consumer: &Stream) -> Result<Rendered, StageError> {
         let now = (self.calls % 2) as usize;
-        self.calls += 1;
         self.finish(now)?;
-        // What the consumer has queued so far: all uses of earlier batches.
-        consumer.record(&self.halves[now].entered)?;
-
-        let (uploaded, status_words) = match &pixels {
-            Pixels::Parcel(batch) => (batch.slot().with_bytes(<[u8]>::len), batch.plan().images()),
-            Pixels::Resident(..) => (0, 0),
-        };
-        let expanded_at = uploaded.next_multiple_of(256);
-        let pixel_bytes = self.fill_lists(&pixels, expanded_at)?;
-        let Self { copies, work, halves, samples, list, expansion, values, engine, .. } = self;
-        let sample_bytes = expansion.sample_bytes() as usize;
-        if samples.len() < sample_bytes {
-            // The batch before may still use it.
-            work.synchronize()?;
-            *samples = work.gpu().allocate(roomy(sample_bytes))?;
+        self.consumer = Some(consumer.raw());
+        let queued = self.launch(&pixels, now, mix, consumer);
+        if queued.is_err() {
+            // What was queued reads the batch's slot, which goes back to the loader with this call.
+            let _ = self.copies.synchronize();
+            let _ = self.work.synchronize();
+            return queued;
         }
-        let [first, second] = halves;
-        let (half, previous) = if now == 0 { (first, &*second) } else { (second, &*first) };
-        half.reserve(list, expanded_at + pixel_bytes, status_words)?;
-        let lists = half.lists.write(list, expansion)?;
-
-        // SAFETY: lists and arena belong to this half, which `finish` has seen idle; the parcel's bytes stay until `copied` has passed,
-        // because `pending` keeps the batch.
-        unsafe {
-            half.lists.copy(copies)?;
-            if let Pixels::Parcel(batch) = &pixels {
-                batch.slot().with_bytes(|bytes| copies.copy_to_device(&half.arena, 0, bytes))?;
-            }
-        }
-        copies.record(&half.copied)?;
-
-        work.wait(&half.copied)?;
-        // Before the call before this one, the consumer had queued its last use of this half's batch.
-        work.wait(&previous.entered)?;
-        let base = half.lists.address();
-        let arena = match &pixels {
-            Pixels::Parcel(_) => half.arena.address(),
-            Pixels::Resident(resident, _) => resident.address(),
-        };
-        let rows = list.views().len();
-        // SAFETY: every address is of a buffer reserved above for these lists; they are filled on `copies` before `copied`, which `work` waits for.
-        unsafe {
-            if !expansion.chunks().is_empty() {
-                work.fill(&half.status, 0, 0, 4 * status_words)?;
-                let memory = ExpandMemory {
-                    chunks: base + lists.chunks,
-                    pictures: base + lists.pictures,
-                    bands: base + lists.bands,
-                    tables: base + lists.steps,
-                    records: arena,
-                    samples: samples.address(),
-                    pixels: arena,
-                    status: half.status.address(),
-                };
-                engine.kernels().expand(work, expansion, memory)?;
-                half.read_status(work, status_words)?;
-            }
-            let memory = ViewMemory {
-                views: base + lists.views,
-                pixels: arena,
-                tables: half.tables.address(),
-                weights: base + lists.weights,
-                values: values.address(),
-                workspace: half.workspace.address(),
-                batch: half.batch.address(),
-            };
-            engine.kernels().render(work, list, memory)?;
-        }
-        let mut all = rows;
-        if let Some(mix) = mix {
-            let count = rows - mix.first as usize;
-            let mixed = half.batch.part(list.batch_bytes() as usize, list.batch_bytes() as usize / rows * count)?;
-            // SAFETY: the rows were rendered on the same stream; the mixed ones fit behind them.
-            unsafe { engine.kernels().mix(work, half.batch.address(), mixed, mix, count as u32) }?;
-            all += count;
-        }
-        work.record(&half.rendered)?;
-        consumer.wait(&half.rendered)?;
-        let address = half.batch.address();
+        self.calls += 1;
         if let Pixels::Parcel(batch) = pixels {
             let (step, samples) = (batch.plan().step, batch.plan().samples.clone());
-            half.status_words = if expansion.chunks().is_empty() { 0 } else { status_words };
             self.pending.push_back(Pending { batch: Some(batch), half: now, step, samples });
         }
-        Ok(Rendered { address, rows: all })
-    }
-
-    /// Lists the views and what they need; returns the bytes of pixels that kernels make, which lie behind `expanded_at`.
-    fn fill_lists(&mut self, pixels: &Pixels<'_>, expanded_at: usize) -> Result<usize, StageError> {
-        self.list.clear();
-        self.expansion.clear();
-        match pixels {
-            Pixels::Parcel(batch) => {
-                let (plan, mut end) = (batch.plan(), expanded_at as u64);
-                let mut row_sources = vec![None; plan.views.len()];
-                for image in 0..plan.images() {
-                    let sources = batch.slot().image(image);
-                    add_image(&mut self.expansion, plan, image, &sources, &mut end, &mut row_sources);
-                }
-                for (row, source) in row_sources.into_iter().enumerate() {
-                    self.push(plan, row, source.expect("the loader fills every image of a batch"))?;
-                }
-                Ok((end - expanded_at as u64) as usize)
-            }
-            Pixels::Resident(resident, plan) => {
-                for (row, view) in plan.views.iter().enumerate() {
-                    let image = view.source as usize;
-                    self.push(plan, row, resident.source(plan.samples[image]))?;
-                }
-                Ok(0)
-            }
-        }
-    }
-
-    fn push(&mut self, plan: &EpisodePlan, row: usize, source: Source) -> Result<(), StageError> {
-        let pushed = self.list.push(&plan.views[row], source);
-        pushed.map_err(|source| StageError::Plan { step: plan.step, row, source })
+        queued
     }
 
     /// Lets go of what has passed: slots whose bytes are copied, batches that are rendered. Never blocks.
@@ -352,6 +281,15 @@ impl Stage {
         self.reap()
     }
 
+    /// The memory of `rendered`, for who holds on to it beyond this stage.
+    ///
+    /// # Panics
+    /// Where `rendered` is of another stage.
+    pub fn memory(&self, rendered: Rendered) -> Arc<DeviceBuffer> {
+        let found = self.halves.iter().find(|half| half.batch.address() == rendered.address);
+        found.expect("views of this stage").batch.clone()
+    }
+
     /// The device.
     pub fn gpu(&self) -> &Gpu {
         self.work.gpu()
@@ -359,36 +297,21 @@ impl Stage {
 }
 
 impl Drop for Stage {
-    /// Buffers and slots must outlive what is queued on them.
+    /// Buffers and slots outlive what is queued on them, by the consumer too.
     fn drop(&mut self) {
         let _ = self.copies.synchronize();
         let _ = self.work.synchronize();
+        wait_for(self.work.gpu(), self.consumer, &self.left);
     }
 }
 
-/// Adds what makes the pixels of `image` to the batch's lists, and notes for each of its rows where they are.
-fn add_image(
-    expansion: &mut Expansion,
-    plan: &EpisodePlan,
-    image: usize,
-    sources: &ImageSources,
-    end: &mut u64,
-    row_sources: &mut [Option<Source>],
-) {
-    let regions = sources.regions().iter().map(|region| {
-        let at = if region.expansion.pictures().is_empty() {
-            region.at as u64
-        } else {
-            let at = *end;
-            expansion.append(&region.expansion, image as u32, region.at as u64, at);
-            *end = (at + region.pixel_bytes()).next_multiple_of(16);
-            at
-        };
-        Source { at, stride: region.stride, plane: region.plane, held: region.held, image: plan.sizes[image] }
-    });
-    let regions: Vec<Source> = regions.collect();
-    for (view, row) in plan.rows_of(image).enumerate() {
-        row_sources[row] = Some(regions[if regions.len() == 1 { 0 } else { view }]);
+/// Waits for everything that is queued on a consumer's stream.
+fn wait_for(gpu: &Gpu, consumer: Option<RawStream>, left: &Event) {
+    if let Some(raw) = consumer {
+        // SAFETY: the stream that a batch was rendered for, whose owner outlives its batches; torch destroys none.
+        let consumer = unsafe { gpu.foreign_stream(raw) };
+        // A device that refuses has stopped working.
+        let _ = consumer.record(left).and_then(|()| left.synchronize());
     }
 }
 

@@ -11,6 +11,7 @@ use super::run_dir::RunDirError;
 use crate::config::ConfigError;
 use crate::device::interop::InteropError;
 use crate::device::{FeedError, RouteError};
+use crate::dist::DistError;
 use crate::episode::EpisodeError;
 use crate::eval::EvalError;
 use crate::loader::LoadError;
@@ -36,6 +37,17 @@ pub enum TrainError {
     Network(#[from] NnError),
     #[error(transparent)]
     Head(#[from] HeadError),
+    #[error(transparent)]
+    Dist(Box<DistError>),
+    /// What only one process does.
+    #[error("{what} is done by one process in this version, and a launcher started several: start it by itself")]
+    OneProcess {
+        /// Key and value.
+        what: String,
+    },
+    /// A rank's process.
+    #[error("cannot start a process for a rank: {0}; give a smaller --nproc")]
+    Launch(std::io::Error),
     #[error(transparent)]
     Feed(Box<FeedError>),
     #[error(transparent)]
@@ -144,7 +156,7 @@ impl TrainError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) => true,
-            Self::TooManyPixels { .. } | Self::Route(_) => true,
+            Self::TooManyPixels { .. } | Self::Route(_) | Self::OneProcess { .. } => true,
             Self::Network(NnError::ImageSize { .. } | NnError::Precision { .. }) => true,
             Self::Load(LoadError::Episode(_)) | Self::Evaluation(EvalError::Load(LoadError::Episode(_))) => true,
             Self::RunDir(error) => {
@@ -152,5 +164,11 @@ impl TrainError {
             }
             _ => false,
         }
+    }
+}
+
+impl From<DistError> for TrainError {
+    fn from(error: DistError) -> Self {
+        Self::Dist(Box::new(error))
     }
 }

@@ -32,7 +32,7 @@ pub mod task;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 pub use error::TrainError;
 pub use records::{Console, Position, Records};
@@ -40,6 +40,7 @@ pub use setup::run;
 use task::Task;
 
 use crate::device::Feed;
+use crate::dist::{Comm, Reduce};
 use crate::optim::{Optimizer, Schedule};
 
 /// How often things happen; all counts are micro-batches.
@@ -67,6 +68,7 @@ pub struct Rhythm {
 ///
 /// # Errors
 /// What the loader, the test pass and the run folder find, and [`TrainError::Diverged`] where the loss is no number any more.
+#[allow(clippy::too_many_arguments, reason = "what a run is made of, no more")]
 pub fn train(
     task: &dyn Task,
     optimizer: &mut Optimizer,
@@ -74,6 +76,7 @@ pub fn train(
     rhythm: &Rhythm,
     records: &mut Records,
     mut position: Position,
+    comm: &dyn Comm,
     stop: &AtomicBool,
 ) -> Result<Position, TrainError> {
     let device = task.state()[0].1.device();
@@ -99,6 +102,7 @@ pub fn train(
         let last = position.iter >= rhythm.iters;
         let updated = position.iter.is_multiple_of(rhythm.accu_iter) || last;
         if updated {
+            task.share(comm)?;
             optimizer.step(lr);
             task.updated(position.iter);
             optimizer.zero_grad();
@@ -106,7 +110,7 @@ pub fn train(
         records.count(batch.plan(), feed.stats().consumer_wait);
         drop(batch);
 
-        let stopping = stop.load(Ordering::Relaxed);
+        let stopping = together(comm, stop.load(Ordering::Relaxed), device)?;
         let iter = position.iter;
         let due = |frequency: u64| iter.is_multiple_of(frequency) || last;
         if due(rhythm.log_freq) {
@@ -115,6 +119,10 @@ pub fn train(
             loss_sum = Tensor::from(0.0).to_device(device);
         }
         // The pass at the end is always made; features are judged where a frequency asks for it.
+        if due(rhythm.log_freq) || due(rhythm.eval_freq) || due(rhythm.save_freq) || stopping {
+            // Before anything is said or kept of it.
+            feed.settle()?;
+        }
         let (test, features) = (due(rhythm.eval_freq), iter.is_multiple_of(rhythm.eval_freq));
         let nearest = !features && rhythm.knn_freq.is_some_and(|frequency| iter.is_multiple_of(frequency));
         if test || nearest {
@@ -143,4 +151,14 @@ pub fn train(
         }
     }
     Ok(position)
+}
+
+/// Whether any rank was told to stop: they stop after the same step.
+fn together(comm: &dyn Comm, stop: bool, device: Device) -> Result<bool, TrainError> {
+    if comm.world().size() == 1 {
+        return Ok(stop);
+    }
+    let mut told = Tensor::from(i64::from(stop)).to_device(device);
+    comm.all_reduce(&mut told, Reduce::Max)?;
+    Ok(told.int64_value(&[]) > 0)
 }

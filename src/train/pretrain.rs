@@ -11,6 +11,8 @@ use super::task::{Forward, Metrics, Task};
 use super::{TrainError, judge};
 use crate::device::feed::RowMixing;
 use crate::device::{Batch, Feeder};
+use crate::dist::rows::joined;
+use crate::dist::{Comm, DistError, gradients};
 use crate::episode::mix::draw_mix;
 use crate::episode::{EpisodeSpec, Planner, RowLayout};
 use crate::eval::embed::EmbedSpec;
@@ -30,6 +32,8 @@ pub struct Learner {
     pub temperature: f64,
     /// What a training step is made of; the test pass uses the same transform.
     pub episodes: EpisodeSpec,
+    /// Who else has a part of each batch.
+    pub comm: Arc<dyn Comm>,
 }
 
 /// What is trained, on what, and on what it is tested.
@@ -51,8 +55,15 @@ impl Networks for Learner {
         self.objective.embed(&self.encoder, images, Mode::Train)
     }
 
+    /// The loss of the joined batch, the same on every rank.
     fn judge(&self, rows: &Rows, layout: RowLayout) -> HeadOut {
-        self.objective.judge(rows, layout)
+        let size = self.comm.world().size() as usize;
+        let joined = rows.0.iter().map(|tensor| joined(&*self.comm, tensor, layout)).collect::<Result<Vec<_>, _>>();
+        match joined {
+            Ok(all) => self.objective.judge(&Rows(all), layout.joined(size)),
+            // A rank is gone: sharing the gradients of this step says so.
+            Err(_) => self.objective.judge(rows, layout),
+        }
     }
 
     fn turn_logits(&self, images: &Tensor) -> Tensor {
@@ -78,9 +89,9 @@ impl Learner {
     /// How a feed mixes rows, where queries are mixed.
     pub fn row_mixing(&self) -> Option<RowMixing> {
         let mixing = self.tricks.mixing?;
-        let (seed, size, layout) = (self.episodes.seed, self.episodes.view.size, self.episodes.layout());
+        let (seed, size) = (self.episodes.seed, self.episodes.view.size);
         let draw = Arc::new(move |step| draw_mix(seed, step, size));
-        Some(RowMixing { first: layout.support(mixing.supports).end, classes: layout.classes, draw })
+        Some(RowMixing { supports: mixing.supports, draw })
     }
 }
 
@@ -91,7 +102,7 @@ impl Pretraining {
         let Learner { encoder, objective, episodes, .. } = &self.learner;
         // A test set smaller than a batch is one batch, less what the head cannot divide into its tasks.
         let most = u64::from(episodes.batch).min(test.len()) as u32;
-        let of = |batch| EpisodeSpec { batch, ..episodes.clone() };
+        let of = |batch| EpisodeSpec { batch, rank: (0, 1), ..episodes.clone() };
         let batch = (1..=most).rev().find(|&batch| objective.fits(of(batch).layout())).unwrap_or(0);
         let planner = Planner::new(of(batch), test.len()).map_err(LoadError::from)?;
         let wanted = if self.embed.samples == 0 { test.len() } else { self.embed.samples };
@@ -112,6 +123,10 @@ impl Task for Pretraining {
     fn forward(&self, batch: &Batch) -> Result<Forward, TrainError> {
         let (layout, step) = (batch.plan().layout, batch.plan().step);
         Ok(self.learner.forward(&batch.images(), batch.with_mixed(), layout, step))
+    }
+
+    fn share(&self, comm: &dyn Comm) -> Result<(), DistError> {
+        gradients::sum(comm, &self.learner.trained(), gradients::BUCKET_BYTES)
     }
 
     fn updated(&self, it: u64) {

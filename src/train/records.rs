@@ -3,12 +3,13 @@
 mod people;
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::path::Path;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tch::Device;
+use tempfile::TempDir;
 
 use super::checkpoint::{self, Checkpoint, Meta, keep_last, numbered_path, rolling_path};
 use super::log::{Accuracies, RunLog, Summary, TrainLine, write_summary};
@@ -68,6 +69,10 @@ pub struct Records {
     steps_per_epoch: u64,
     clock: Clock,
     shown: Option<(Progress, Instant)>,
+    /// Of a rank that follows: the folder that its records go to and vanish with, and the checkpoint that rank 0 goes on from.
+    following: Option<(TempDir, Option<PathBuf>)>,
+    /// Processes that have an equal part of each batch.
+    processes: u64,
     /// The network's device, and most bytes of tensors at once up to the last log line.
     memory: (Device, Option<u64>),
 }
@@ -113,6 +118,8 @@ impl Records {
             steps_per_epoch: 1,
             clock: Clock::new(Duration::ZERO),
             shown: None,
+            following: None,
+            processes: 1,
             memory: (Device::Cpu, None),
         };
         for note in &loaded.notes {
@@ -120,6 +127,33 @@ impl Records {
         }
         records.say(&format!("run {}", records.run.path().display()));
         Ok(records)
+    }
+
+    /// The records of a rank that follows rank 0, which has told `seed` and the checkpoint to go on from: nothing is printed or kept.
+    ///
+    /// # Errors
+    /// Where there is no folder for temporary files.
+    pub fn follow(loaded: &Loaded, data: u128, seed: u64, newest: Option<PathBuf>) -> Result<Self, TrainError> {
+        let folder = tempfile::tempdir().map_err(TrainError::Launch)?;
+        let config = Config { seed: Some(seed), run_id: None, fresh: false, ..loaded.config.clone() };
+        let loaded = Loaded { config, notes: Vec::new(), ..loaded.clone() };
+        let console = Console { out: Box::new(io::sink()), is_terminal: false };
+        let mut records = Self::open(&loaded, folder.path(), data, console)?;
+        records.following = Some((folder, newest));
+        Ok(records)
+    }
+
+    /// Says that `processes` have an equal part of each batch.
+    pub fn share(&mut self, processes: u32) {
+        self.processes = processes.into();
+    }
+
+    /// The checkpoint that the run goes on from.
+    pub fn newest_path(&self) -> Option<&Path> {
+        match &self.following {
+            Some((_, newest)) => newest.as_deref(),
+            None => self.run.newest_checkpoint(),
+        }
     }
 
     /// The run's seed: the config's, or the one drawn at its start.
@@ -147,7 +181,7 @@ impl Records {
     /// # Errors
     /// Where it is damaged, of other data, or of another file that the run [depends on](Self::depends_on).
     pub fn newest_checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
-        let Some(path) = self.run.newest_checkpoint() else { return Ok(None) };
+        let Some(path) = self.newest_path() else { return Ok(None) };
         let checkpoint = Checkpoint::read(path)?;
         checkpoint.expect_arch(&self.config.arch.show())?;
         for (&what, now) in &self.sources {
@@ -198,7 +232,7 @@ impl Records {
     /// Counts one step of `plan`; `wait` is the loader's waiting time so far.
     pub fn count(&mut self, plan: &EpisodePlan, wait: Duration) {
         self.clock.steps += 1;
-        self.clock.images += plan.images() as u64;
+        self.clock.images += self.processes * plan.images() as u64;
         self.clock.wait = wait.saturating_sub(self.clock.wait_before);
         if let Some((progress, at)) = &mut self.shown
             && self.refreshes
@@ -284,6 +318,9 @@ impl Records {
         position: &mut Position,
         evaluate: impl FnOnce() -> Result<Metrics, TrainError>,
     ) -> Result<(), TrainError> {
+        if self.following.is_some() {
+            return Ok(());
+        }
         let start = Instant::now();
         let metrics = evaluate()?;
         if !metrics.is_empty() {
@@ -309,6 +346,9 @@ impl Records {
         numbered: bool,
     ) -> Result<(), TrainError> {
         self.book(position);
+        if self.following.is_some() {
+            return Ok(());
+        }
         if let Some(log) = &self.log {
             // Lines up to a checkpoint last as long as the checkpoint.
             log.sync()?;
@@ -339,6 +379,9 @@ impl Records {
     /// # Errors
     /// Where the file cannot be written.
     pub fn summary(&mut self, position: &Position, accuracies: Option<Accuracies>) -> Result<(), TrainError> {
+        if self.following.is_some() {
+            return Ok(());
+        }
         let evaluated =
             |name: &str| position.evaluated.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
         let seen = Accuracies {

@@ -181,8 +181,14 @@ fn values_out_of_range_are_refused_by_key() {
 
 #[test]
 fn features_to_come_are_refused_where_they_would_be_used() {
-    for (name, value) in [("nproc", "2"), ("node_rank", "1")] {
-        let refused = quick(&[&format!("--{name}"), value, "--world_size", "2"]);
+    let several = ["--nproc", "2"];
+    assert!(quick(&several).is_ok());
+    for (name, more) in [
+        ("node_rank", &["--node_rank", "1", "--world_size", "2"][..]),
+        ("qcm", &["--qcm", "true", "--nproc", "2"]),
+        ("rottlr", &["--rottlr", "1", "--nproc", "2"]),
+    ] {
+        let refused = quick(more);
         assert!(
             matches!(refused, Err(ConfigError::NotInThisVersion { key, .. }) if key == name),
             "{name}: {refused:?}"

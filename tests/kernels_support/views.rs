@@ -112,6 +112,6 @@ pub fn render(source: Region<'_>, image: Size, plan: &ViewPlan, spec: ViewSpec, 
     let output = Output { kind: metacl::augment::cuda::ValueKind::U8, channels_last: false };
     let mut arena = Arena::default();
     let mut list = ViewList::new(spec, output, machine.shared);
-    list.push(plan, arena.add(source, image)).unwrap();
+    list.push(plan, arena.add(source, image)).expect("a plan that fits its image");
     launch(&list, output, &arena, machine)
 }

@@ -5,10 +5,11 @@ use std::ffi::c_void;
 use std::path::Path;
 use std::sync::Arc;
 
-use metacl::coef::encode;
+use metacl::coef::device::{Expansion, Job, PixelPlace};
+use metacl::coef::{self, CoefError, Expander, encode};
 use metacl::gpu::fake::{Fake, Mode};
 use metacl::gpu::{Arguments, GpuError, Kernel, Launch, RawStream, Stream};
-use metacl::image::Size;
+use metacl::image::{Planes, Size};
 use metacl::shard::{Codec, NewSample, ShardSet, SplitWriter, WriteOptions};
 use metacl::stage::{Engine, Rendered};
 
@@ -54,7 +55,7 @@ impl Device {
     }
 }
 
-fn run(name: &str, launch: Launch, arguments: &[*const c_void]) -> Result<(), GpuError> {
+pub fn run(name: &str, launch: Launch, arguments: &[*const c_void]) -> Result<(), GpuError> {
     if name == "keep" {
         // SAFETY: the arguments of `Device::keep`.
         unsafe {
@@ -70,9 +71,15 @@ fn run(name: &str, launch: Launch, arguments: &[*const c_void]) -> Result<(), Gp
     Ok(())
 }
 
-fn writer(folder: &Path) -> SplitWriter {
+/// A dataset to fill.
+pub fn writer(folder: &Path) -> SplitWriter {
     let options = WriteOptions { classes: vec!["one".into()], ..WriteOptions::default() };
     SplitWriter::create(folder, options).unwrap()
+}
+
+fn finished(writer: SplitWriter, folder: &Path) -> ShardSet {
+    writer.finish().unwrap();
+    ShardSet::open(folder).unwrap()
 }
 
 /// Pictures of many sizes: coefficient records of every kind, every third sample stored as pixels.
@@ -89,20 +96,56 @@ pub fn mixed(folder: &Path) -> Arc<ShardSet> {
         };
         writer.append(&NewSample { bytes: &bytes, size, codec, label: 0, name: &name }).unwrap();
     }
-    writer.finish().unwrap();
-    Arc::new(ShardSet::open(folder).unwrap())
+    Arc::new(finished(writer, folder))
 }
 
 /// Pictures of 32 x 32, stored as pixels.
 pub fn small(folder: &Path) -> Arc<ShardSet> {
-    let mut writer = writer(folder);
+    pixels(folder, &[Size::new(32, 32); SAMPLES as usize])
+}
+
+/// Pictures of these sizes, stored as pixels.
+pub fn pixels(folder: &Path, sizes: &[Size]) -> Arc<ShardSet> {
     let mut dice = Dice::new(22);
-    let size = Size::new(32, 32);
-    for sample in 0..SAMPLES {
-        let bytes = picture(PICTURES[sample as usize % 3], size, &mut dice).into_data();
+    let pictures = sizes.iter().zip(PICTURES.iter().cycle());
+    stored(folder, pictures.map(|(&size, &kind)| (picture(kind, size, &mut dice).into_data(), size)))
+}
+
+/// A dataset of these pixels, HWC.
+pub fn stored(folder: &Path, pictures: impl Iterator<Item = (Vec<u8>, Size)>) -> Arc<ShardSet> {
+    let mut writer = writer(folder);
+    for (sample, (bytes, size)) in pictures.enumerate() {
         let name = format!("{sample:03}");
         writer.append(&NewSample { bytes: &bytes, size, codec: Codec::Raw, label: 0, name: &name }).unwrap();
     }
-    writer.finish().unwrap();
-    Arc::new(ShardSet::open(folder).unwrap())
+    Arc::new(finished(writer, folder))
+}
+
+/// Six samples, and which of them has a record whose bytes were changed so that its blocks contradict each other. Its checksums tell too.
+pub fn contradictory(folder: &Path) -> (ShardSet, u32) {
+    let size = Size::new(64, 64);
+    let good = encode(&coefficients(1, KINDS[1], size, 255)).unwrap();
+    // Masks and widths of the last chunk's blocks lie before its values: some byte there changes how many values there are.
+    let changed = (1..400).rev().map(|back| {
+        let mut bytes = good.clone();
+        let at = bytes.len() - back;
+        bytes[at] ^= 1;
+        bytes
+    });
+    let bad = changed.into_iter().find(|record| contradicts(record, size)).unwrap();
+    let mut writer = writer(folder);
+    for (index, bytes) in [&good, &good, &bad, &good, &good, &good].into_iter().enumerate() {
+        let name = index.to_string();
+        writer.append(&NewSample { bytes, size, codec: Codec::Coef, label: 0, name: &name }).unwrap();
+    }
+    (finished(writer, folder), 2)
+}
+
+/// Whether the host sees nothing of it, before it reads blocks.
+fn contradicts(record: &[u8], size: Size) -> bool {
+    let mut out = Planes::default();
+    let expanded = Expander::new(coef::Path::Scalar).expand(record, size, size.rect(), false, &mut out);
+    let pixels = PixelPlace { offset: 0, stride: 64, plane: 64 * 64 };
+    let job = Job { record, size, region: size.rect(), verify: false, image: 0, copied_at: 0, pixels };
+    matches!(expanded, Err(CoefError::Blocks { .. })) && Expansion::default().push(&job).is_ok()
 }

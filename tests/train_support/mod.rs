@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use metacl::config::{self, Loaded};
+use metacl::dist::launch::Placed;
 use metacl::image::Size;
 use metacl::rng::{Purpose, Stream};
 use metacl::shard::{Codec, NewSample, SplitWriter, WriteOptions};
@@ -91,7 +92,13 @@ impl Write for Shown {
 /// Runs, until the console shows `stop_at` where that is given; returns what was shown.
 pub fn run(loaded: &Loaded, logs: &Path, stop_at: &str) -> Result<String, TrainError> {
     let shown = Shown { text: Arc::default(), at: stop_at.to_owned(), stop: Arc::default() };
-    train::run(loaded, Console { out: Box::new(shown.clone()), is_terminal: false }, logs, &shown.stop)?;
+    train::run(
+        loaded,
+        Console { out: Box::new(shown.clone()), is_terminal: false },
+        logs,
+        &Placed::alone(),
+        &shown.stop,
+    )?;
     let text = shown.text.lock().unwrap();
     Ok(text.clone())
 }

@@ -30,7 +30,7 @@ pub struct ViewArgs {
     pub taps: u32,
     /// Blur taps beside the centre; 0: no blur.
     pub radius: u32,
-    /// Where its rows between the passes lie in the workspace, behind the views that lie there.
+    /// Where its rows between the passes lie in the workspace, behind the views that lie there, in units of 16 bytes.
     pub ring_at: u32,
     /// How many rows those are, a power of two; 0: in shared memory, or with the view.
     pub ring_rows: u32,

@@ -34,6 +34,7 @@ pub struct Kernels {
     make_tables: Kernel,
     render_views: Kernel,
     pub(super) mix_rows: Kernel,
+    shared: u32,
 }
 
 /// Addresses on the device that a launch over a [`ViewList`] takes.
@@ -56,15 +57,18 @@ pub struct ViewMemory {
 }
 
 impl Kernels {
-    /// The kernels of a module compiled from [`SOURCES`], on `gpu`; blocks of `render_views` may ask for `shared` bytes.
+    /// The kernels of a module compiled from [`SOURCES`], on a device whose blocks may have `per_block` bytes of shared memory.
     ///
     /// # Errors
     /// Where the module is another, or the device allows less.
-    pub fn of(module: &Module, shared: u32) -> Result<Self, GpuError> {
+    pub fn of(module: &Module, per_block: u32) -> Result<Self, GpuError> {
         let [expand_chunks, make_pixels, make_tables, render_views, mix_rows] = NAMES.map(|name| module.kernel(name));
         let render_views = render_views?;
+        // What the source declares counts as well.
+        let shared = per_block.saturating_sub(render_views.attributes()?.static_shared as u32);
         render_views.allow_shared(shared as usize)?;
         Ok(Self {
+            shared,
             expand_chunks: expand_chunks?,
             make_pixels: make_pixels?,
             make_tables: make_tables?,
@@ -76,6 +80,11 @@ impl Kernels {
     /// The device they are loaded on.
     pub fn gpu(&self) -> &Gpu {
         self.render_views.gpu()
+    }
+
+    /// Bytes of shared memory that a launch of `render_views` may ask for a block.
+    pub fn shared(&self) -> u32 {
+        self.shared
     }
 
     /// Queues the views of `list` on `stream`: their tables, then one launch for all of them.

@@ -11,8 +11,6 @@ use crate::image::{Rect, Size};
 
 /// Most threads of a block.
 const MOST_THREADS: u32 = 1024;
-/// Shared memory that `render_views` declares by itself: 768 values, 32 sums.
-const STATIC_SHARED: u32 = 4 * (768 + 32);
 /// Most rows of the ring: more bands per view cost barriers, more rows nothing.
 const MOST_RING: u32 = 256;
 /// Fewest: with less, ordinary photos (a scale of 7) would leave shared memory.
@@ -55,7 +53,8 @@ pub struct ViewList {
 }
 
 impl ViewList {
-    /// For views of `spec` on a device whose blocks may have `shared` bytes of shared memory.
+    /// For views of `spec` on a device where a block of `render_views` may ask for `shared` bytes of shared memory
+    /// ([`Kernels::shared`](super::Kernels::shared)).
     pub fn new(spec: ViewSpec, output: Output, shared: u32) -> Self {
         let size = spec.size;
         let mut delivery = Delivery {
@@ -66,8 +65,7 @@ impl ViewList {
             ring_rows: 0,
             view_bytes: 0,
         };
-        let fits =
-            |rows: u32| u64::from(STATIC_SHARED) + 3 * plane_bytes(size) + ring_bytes(size, rows) <= shared.into();
+        let fits = |rows: u32| 3 * plane_bytes(size) + ring_bytes(size, rows) <= shared.into();
         // Small views come from small images: a ring of their own size spares shared memory for other blocks.
         let wanted = (2 * size).next_power_of_two().clamp(LEAST_RING, MOST_RING);
         delivery.ring_rows =
@@ -91,8 +89,10 @@ impl ViewList {
     /// # Errors
     /// Where the plan does not fit the image, or `source` does not hold what it reads.
     ///
+    /// Also where the tables or rings of all views exceed 64 GB.
+    ///
     /// # Panics
-    /// Where `source` is misaligned, or the tables of all views exceed 64 GB.
+    /// Where `source` is misaligned.
     pub fn push(&mut self, plan: &ViewPlan, source: Source) -> Result<(), PlanError> {
         let Source { at, stride, plane, held, image } = source;
         plan.check(image)?;
@@ -102,8 +102,8 @@ impl ViewList {
         let lead = if inside(plan, image) { (plan.crop.x as u32 - held.x) % 4 } else { 0 };
         let (column_words, row_words) = (self.words(width, lead), self.words(height, 0));
         let (taps, radius) = self.blur_weights(plan);
-        let (ring_at, ring_rows) = self.ring(row_words);
-        let (column_table, row_table) = (self.table(column_words), self.table(row_words));
+        let (ring_at, ring_rows) = self.ring(row_words)?;
+        let (column_table, row_table) = (self.table(column_words)?, self.table(row_words)?);
         self.views.push(ViewArgs {
             plan: *plan,
             pixels: at,
@@ -133,11 +133,11 @@ impl ViewList {
     }
 
     /// Takes a table of `words` words: weights of 16 bytes and starts of 4 for each output.
-    fn table(&mut self, words: u32) -> u32 {
+    fn table(&mut self, words: u32) -> Result<u32, PlanError> {
         let at = self.tables;
         let units = words * self.spec.size + self.spec.size.div_ceil(4);
-        self.tables = at.checked_add(units).expect("tables of less than 64 GB");
-        at
+        self.tables = at.checked_add(units).ok_or(PlanError::TooManyViews { views: self.views.len() })?;
+        Ok(at)
     }
 
     fn blur_weights(&mut self, plan: &ViewPlan) -> (u32, u32) {
@@ -151,14 +151,14 @@ impl ViewList {
     }
 
     /// Rows between the passes in the workspace, where those in shared memory are too few.
-    fn ring(&mut self, row_words: u32) -> (u32, u32) {
+    fn ring(&mut self, row_words: u32) -> Result<(u32, u32), PlanError> {
         if 4 * row_words <= self.delivery.ring_rows {
-            return (0, 0);
+            return Ok((0, 0));
         }
         let rows = (8 * row_words).next_power_of_two().max(LEAST_RING);
-        let at = self.rings;
+        let at = u32::try_from(self.rings / 16).map_err(|_| PlanError::TooManyViews { views: self.views.len() })?;
         self.rings += ring_bytes(self.spec.size, rows).next_multiple_of(16);
-        (u32::try_from(at).expect("rings of less than 4 GB"), rows)
+        Ok((at, rows))
     }
 
     /// The arguments, a row of the batch each.
@@ -188,7 +188,12 @@ impl ViewList {
 
     /// Bytes of the batch.
     pub fn batch_bytes(&self) -> u64 {
-        self.views.len() as u64 * self.spec.bytes() as u64 * u64::from(self.delivery.value_bytes)
+        self.views.len() as u64 * self.row_bytes()
+    }
+
+    /// Bytes of a view in the batch.
+    pub fn row_bytes(&self) -> u64 {
+        self.spec.bytes() as u64 * u64::from(self.delivery.value_bytes)
     }
 
     /// Dynamic shared memory of a block of `render_views`.

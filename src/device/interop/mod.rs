@@ -8,9 +8,10 @@
 
 mod open;
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 pub use open::{CudaHalf, OpenError, open_cuda, open_cuda_in};
 
@@ -42,6 +43,17 @@ unsafe extern "C" {
     fn metacl_current_stream(ordinal: c_int, handle: *mut u64) -> *const c_char;
     fn metacl_peak_memory(ordinal: c_int, bytes: *mut u64) -> *const c_char;
     fn metacl_reset_peak_memory(ordinal: c_int) -> *const c_char;
+    fn metacl_empty_cache() -> *const c_char;
+    fn metacl_lend(
+        pointer: u64,
+        sizes: *const i64,
+        dimensions: usize,
+        kind: c_int,
+        ordinal: c_int,
+        owner: *mut c_void,
+        release: extern "C" fn(*mut c_void),
+        tensor: *mut *mut c_void,
+    ) -> *const c_char;
 }
 
 /// The stream on which torch queues the operators of the calling thread, as the driver's handle (`CUstream`); 0 is the legacy default
@@ -79,20 +91,46 @@ pub fn reset_peak_memory(device: Device) -> Result<(), InteropError> {
     asked("reset_peak_memory", device, |ordinal, _| unsafe { metacl_reset_peak_memory(ordinal) }).map(drop)
 }
 
-/// A tensor over memory that is ours: `sizes` and `strides` in elements of `kind`, no copy. An empty `strides` is contiguous.
+/// A contiguous tensor over memory that is ours, no copy: f32, or u8 where `levels`. `owner` is dropped when torch refers to it no more.
 ///
 /// # Safety
 ///
-/// `pointer` must be memory of `device`, aligned for `kind`, in which every element that `sizes` and `strides` reach lies. It must stay
-/// allocated until the tensor and all its views are dropped *and*, on a GPU, what torch queued on them has passed: torch does not own the
-/// memory, frees nothing and keeps no record of its streams. Whoever writes it meanwhile must order that with torch's
-/// [current stream](current_stream), and nobody may write what autograd has saved for a backward pass to come.
+/// `pointer` must be memory of `device`, aligned for the values, in which all that `sizes` asks for lies, and which stays allocated while `owner`
+/// lives. Dropping `owner` must wait for what is queued on the memory, as freeing device memory does. Whoever writes the memory meanwhile must
+/// order that with torch's [current stream](current_stream), and nobody may write what autograd has saved for a backward pass to come.
 ///
-/// # Panics
-/// Where libtorch refuses: strides of another length than `sizes`.
-pub unsafe fn lend(pointer: u64, sizes: &[i64], strides: &[i64], kind: Kind, device: Device) -> Tensor {
-    // SAFETY: the caller's promise.
-    unsafe { Tensor::from_blob(pointer as *const u8, sizes, strides, kind, device) }
+/// # Errors
+/// [`InteropError::Torch`] where libtorch refuses.
+pub unsafe fn lend<T: Send + Sync + 'static>(
+    owner: Arc<T>,
+    pointer: u64,
+    sizes: &[i64],
+    levels: bool,
+    device: Device,
+) -> Result<Tensor, InteropError> {
+    extern "C" fn release<T>(owner: *mut c_void) {
+        // SAFETY: what `Arc::into_raw` gave below, given back once.
+        drop(unsafe { Arc::from_raw(owner.cast::<T>().cast_const()) });
+    }
+    let owner = Arc::into_raw(owner).cast_mut().cast();
+    let ordinal = if let Device::Cuda(ordinal) = device { ordinal as c_int } else { -1 };
+    let kind = c_int::from(!levels);
+    let mut tensor: *mut c_void = std::ptr::null_mut();
+    // SAFETY: `sizes` lives through the call; the shim releases the owner once, now or with the tensor.
+    let failure = unsafe {
+        metacl_lend(pointer, sizes.as_ptr(), sizes.len(), kind, ordinal, owner, release::<T>, &raw mut tensor)
+    };
+    match refusal("lend", device, failure) {
+        Some(error) => Err(error),
+        // SAFETY: a new tensor, which the result owns from now on.
+        None => Ok(unsafe { Tensor::from_ptr(tensor.cast()) }),
+    }
+}
+
+/// Gives back to the driver what torch's allocator keeps for later tensors; nothing where torch has no CUDA.
+pub fn empty_cache() {
+    // SAFETY: the call takes nothing and keeps nothing.
+    let _ = unsafe { metacl_empty_cache() };
 }
 
 /// Calls the shim for `device` and gives what it wrote.
@@ -103,45 +141,50 @@ fn asked(
 ) -> Result<u64, InteropError> {
     let Device::Cuda(ordinal) = device else { return Err(InteropError::NotCuda { call, device }) };
     let mut answer = 0;
-    let failure = shim(ordinal as c_int, &raw mut answer);
+    refusal(call, device, shim(ordinal as c_int, &raw mut answer)).map_or(Ok(answer), Err)
+}
+
+/// The error that a shim's answer is, none for a null pointer.
+fn refusal(call: &'static str, device: Device, failure: *const c_char) -> Option<InteropError> {
     if failure.is_null() {
-        return Ok(answer);
+        return None;
     }
     // SAFETY: not null, it is a C string that lasts until this thread's next call of a shim; it is copied at once.
     let text = unsafe { CStr::from_ptr(failure) }.to_string_lossy();
-    Err(InteropError::Torch { call, device, reason: text.lines().next().unwrap_or_default().to_owned() })
+    Some(InteropError::Torch { call, device, reason: text.lines().next().unwrap_or_default().to_owned() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
+    use tch::Kind;
 
     #[test]
-    fn a_lent_tensor_is_our_memory() {
-        let mut memory = vec![0f32; 24];
-        let pointer = memory.as_mut_ptr();
-        // Channels innermost: [1, 2, 3, 4] over rows of 4 x 2.
-        // SAFETY: the strides reach 24 elements, the vector outlives the tensor, and nothing else touches it meanwhile.
-        let tensor = unsafe { lend(pointer as u64, &[1, 2, 3, 4], &[24, 1, 8, 2], Kind::Float, Device::Cpu) };
+    fn a_lent_tensor_is_our_memory_and_keeps_its_owner() {
+        let owner = Arc::new(Mutex::new(vec![0f32; 24]));
+        let pointer = owner.lock().unwrap().as_mut_ptr();
+        // SAFETY: the vector has so many elements, is as long as its owner lives, and nobody else touches it meanwhile.
+        let tensor = unsafe { lend(owner.clone(), pointer as u64, &[4, 6], false, Device::Cpu) }.unwrap();
         assert_eq!(tensor.data_ptr() as *mut f32, pointer);
-        let _ = tensor.select(1, 1).fill_(2.0);
-        let _ = tensor.narrow(2, 2, 1).narrow(3, 3, 1).select(1, 0).fill_(5.0);
+        let row = tensor.get(2);
+        let _ = row.shallow_clone().fill_(5.0);
+        assert_eq!(Arc::strong_count(&owner), 2);
         drop(tensor);
-        let want: Vec<f32> = (0..24)
-            .map(|i| {
-                if i % 2 == 1 {
-                    2.0
-                } else if i == 22 {
-                    5.0
-                } else {
-                    0.0
-                }
-            })
-            .collect();
-        assert_eq!(memory, want);
-        // SAFETY: as above; without strides the elements lie one after the other.
-        let tensor = unsafe { lend(memory.as_ptr() as u64, &[4, 6], &[], Kind::Float, Device::Cpu) };
-        assert_eq!(tensor.double_value(&[3, 4]), 5.0);
+        assert_eq!(Arc::strong_count(&owner), 2, "a part of it still lives");
+        drop(row);
+        assert_eq!(Arc::strong_count(&owner), 1);
+        let values = owner.lock().unwrap();
+        assert!((0..24).all(|at| values[at] == if at / 6 == 2 { 5.0 } else { 0.0 }));
+    }
+
+    #[test]
+    fn bytes_are_lent_as_levels() {
+        let owner = Arc::new(vec![7u8, 8, 9]);
+        let pointer = owner.as_ptr() as u64;
+        // SAFETY: three bytes, which live as long as their owner.
+        let tensor = unsafe { lend(owner, pointer, &[3], true, Device::Cpu) }.unwrap();
+        assert_eq!(Vec::<u8>::try_from(&tensor).unwrap(), [7, 8, 9]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 // alone. Once libtorch_cuda.so is open, the calls reach it through the registries of libc10.so. See mod.rs.
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/Stream.h>
+#include <ATen/ops/from_blob.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
 
@@ -43,6 +44,39 @@ const char *metacl_reset_peak_memory(int ordinal) {
       allocator->resetPeakStats(gpu(ordinal).index());
     }
   });
+}
+
+// Gives back what the caching allocator keeps for later; what tensors hold stays.
+const char *metacl_empty_cache() {
+  return guarded([] {
+    auto *allocator = c10::getDeviceAllocator(c10::DeviceType::CUDA);
+    if (allocator->initialized()) {
+      allocator->emptyCache();
+    }
+  });
+}
+
+// A contiguous tensor over memory that is ours; `release(owner)` when nothing of torch refers to it any more, on failure at once. Kinds: 0 u8, 1 f32.
+// `ordinal` -1: the CPU.
+const char *metacl_lend(uint64_t pointer, const int64_t *sizes, size_t dimensions, int kind, int ordinal, void *owner,
+                        void (*release)(void *), at::Tensor **tensor) {
+  bool held = false;
+  const char *failure = guarded([&] {
+    const c10::Device device = ordinal < 0 ? c10::Device(c10::DeviceType::CPU) : gpu(ordinal);
+    const auto options = at::TensorOptions().dtype(kind == 0 ? at::kByte : at::kFloat).device(device);
+    auto *memory = reinterpret_cast<void *>(static_cast<uintptr_t>(pointer));
+    auto lent = at::for_blob(memory, at::IntArrayRef(sizes, dimensions))
+                    .deleter([owner, release](void *) { release(owner); })
+                    .options(options)
+                    .target_device(device)
+                    .make_tensor();
+    held = true;
+    *tensor = new at::Tensor(std::move(lent));
+  });
+  if (failure != nullptr && !held) {
+    release(owner);
+  }
+  return failure;
 }
 
 // Where libc10.so, which every libtorch has beside its other libraries, was loaded from; null where the loader does not say.

@@ -56,6 +56,9 @@ pub struct Meeting {
     pub interface: Option<String>,
 }
 
+/// How long rank 0 keeps the store for the others where a rank is absent.
+const LINGER: Duration = Duration::from_secs(5);
+
 impl Meeting {
     /// `HOST:PORT`.
     pub fn address(&self) -> String {
@@ -243,7 +246,15 @@ fn gather(meeting: &Meeting, store: &Store) -> Result<(), DistError> {
         let Ok(size) = store.get(&key(rank), *timeout) else {
             let missing = (0..world.size()).map(|rank| Ok((rank, store.has(&key(rank))?)));
             let missing: Vec<_> = missing.collect::<Result<_, Refusal>>().map_err(failed)?;
-            let missing = missing.into_iter().filter(|(_, here)| !here).map(|(rank, _)| rank).collect();
+            let missing: Vec<u32> = missing.into_iter().filter(|(_, here)| !here).map(|(rank, _)| rank).collect();
+            let told = |rank: u32| format!("told/{rank}");
+            store.set(&told(world.rank()), b"").map_err(failed)?;
+            if world.is_first() {
+                // The store goes with this process: those who are here find out first who is not.
+                for rank in (1..world.size()).filter(|rank| !missing.contains(rank)) {
+                    let _ = store.get(&told(rank), LINGER);
+                }
+            }
             return Err(DistError::Absent { operation: "join", address: meeting.address(), missing });
         };
         if rank == 0 {

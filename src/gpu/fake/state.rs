@@ -7,7 +7,7 @@ use super::calls::{Call, Operation};
 use super::chance::Chance;
 use super::memory::{Kind, Memory};
 use super::queue::{Queues, Ticket, Work};
-use super::{Kernels, Mode, SHARED_WITHOUT_PERMISSION};
+use super::{Kernels, Mode, SHARED_WITHOUT_PERMISSION, STATIC_SHARED};
 use crate::gpu::{Arguments, GpuError, Launch, Misuse, RawEvent, RawFunction, RawModule, RawStream};
 
 mod run;
@@ -170,7 +170,7 @@ impl State {
         let known = self.modules.contains(&module.0);
         self.expect(known, Operation::Function, Misuse::DeadHandle, || format!("{module:?}"))?;
         let function = self.handle();
-        let shared = SHARED_WITHOUT_PERMISSION;
+        let shared = SHARED_WITHOUT_PERMISSION - STATIC_SHARED;
         self.functions.insert(function, Function { module: module.0, name: name.to_owned(), shared });
         Ok(RawFunction(function))
     }
@@ -179,7 +179,8 @@ impl State {
         let operation = Operation::AllowShared;
         self.note(operation, None, bytes)?;
         self.expect_function(operation, function)?;
-        self.expect(bytes <= most, operation, Misuse::LaunchShape, || format!("{bytes} of {most} bytes"))?;
+        let fits = bytes + STATIC_SHARED <= most;
+        self.expect(fits, operation, Misuse::LaunchShape, || format!("{bytes} and {STATIC_SHARED} of {most} bytes"))?;
         if let Some(function) = self.functions.get_mut(&function.0) {
             function.shared = bytes;
         }

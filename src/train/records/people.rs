@@ -20,6 +20,9 @@ impl Records {
         environment: serde_json::Value,
         views: impl FnOnce() -> Result<Vec<u8>, TrainError>,
     ) -> Result<(), TrainError> {
+        if self.following.is_some() {
+            return Ok(());
+        }
         let folder = self.run.path();
         let failed = |path: &Path, reason| LogError::Io { path: path.to_owned(), reason };
         let path = folder.join(report::ENVIRONMENT);

@@ -21,7 +21,7 @@ use crate::train::{Console, TrainError};
 /// # Errors
 /// Where the run itself would be refused at its start, a missing dataset aside.
 pub(super) fn dry_run(config: &Config, console: &mut Console) -> Result<(), TrainError> {
-    let place = Place::find(config)?;
+    let place = Place::find(config, 0)?;
     let data = Path::new(&config.data_path).exists().then(|| Data::open(config)).transpose()?;
     let mut lines = vec![("problem", format!("{}; {}", config.problem.show(), aim(config)))];
     lines.push(("dataset", dataset(config, data.as_ref())));

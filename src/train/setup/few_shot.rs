@@ -38,7 +38,7 @@ struct Row {
 
 pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path) -> Result<(), TrainError> {
     let config = &loaded.config;
-    let place = Place::open(config)?;
+    let place = Place::open(config, 0)?;
     let device = place.device;
     let test = Data::held_out(config)?.ok_or_else(|| no_test(config))?;
     check(config, &test)?;

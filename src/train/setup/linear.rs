@@ -12,6 +12,7 @@ use super::subject::{saved_encoder, spec, stem_note, subject};
 use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
 use crate::augment::ViewSpec;
 use crate::config::{Config, Loaded, Problem};
+use crate::dist::Single;
 use crate::episode::{EpisodeSpec, Order, Planner};
 use crate::eval::embed::EmbedSpec;
 use crate::eval::{Embedding, Subject, embed};
@@ -38,7 +39,7 @@ pub(super) struct Bench {
 impl Bench {
     /// Opens data and checkpoints; what does not fit is refused here, before a folder is made.
     pub(super) fn open(config: &Config) -> Result<Self, TrainError> {
-        let place = Place::open(config)?;
+        let place = Place::open(config, 0)?;
         let data = Data::open(config)?;
         let test = data.test.clone().ok_or_else(|| no_test(config))?;
         same_classes(config, &data.train, &test)?;
@@ -73,8 +74,18 @@ impl Bench {
         let position = start(&mut records, &task, &mut optimizer, config, self.ckpt.as_ref())?;
         records.say(&describe(&task.subject.encoder, &self.data, self.place.device));
         let planner = self.planner(config, seed)?;
-        let position =
-            go(&mut records, &task, &mut optimizer, planner, &self.data.train, position, config, &self.place, stop)?;
+        let position = go(
+            &mut records,
+            &task,
+            &mut optimizer,
+            planner,
+            &self.data.train,
+            position,
+            config,
+            &self.place,
+            &Single::default(),
+            stop,
+        )?;
         records.summary(&position, None)?;
         Ok(position)
     }

@@ -16,6 +16,7 @@ mod step_bench;
 mod subject;
 mod surroundings;
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -31,26 +32,52 @@ use super::judge::comparable;
 use super::task::Task;
 use super::{Console, Position, Records, Rhythm, TrainError, train};
 use crate::config::{self, Config, Loaded, Problem, Value};
+use crate::dist::Comm;
+use crate::dist::launch::Placed;
 use crate::episode::Planner;
 use crate::nn::Encoder;
 use crate::optim::{Optimizer, Schedule};
 use crate::shard::{ShardSet, Verify};
 
-/// Runs what `loaded` asks for; the run's folder goes under `logs`. Setting `stop` ends it after a checkpoint.
+/// Runs what `loaded` asks for, as the process `placed` among others; the run's folder goes under `logs`, written by rank 0. Setting `stop` ends it after a checkpoint.
 ///
 /// # Errors
 /// Everything that keeps the run from starting or going on.
-pub fn run(loaded: &Loaded, mut console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
-    if let Some(threads) = loaded.config.threads {
+pub fn run(
+    loaded: &Loaded,
+    mut console: Console,
+    logs: &Path,
+    placed: &Placed,
+    stop: &AtomicBool,
+) -> Result<(), TrainError> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = (placed.local_size > 1).then(|| (cores / placed.local_size as usize).max(1) as u32);
+    if let Some(threads) = loaded.config.threads.or(share) {
         tch::set_num_threads(threads as i32);
     }
     if loaded.config.dry_run {
         return dry_run::dry_run(&loaded.config, &mut console);
     }
+    if placed.world.size() > 1
+        && let Some(what) = alone(&loaded.config)
+    {
+        return Err(TrainError::OneProcess { what });
+    }
     match loaded.config.problem {
-        Problem::SimClr | Problem::Byol | Problem::Simsiam => pretrain::pretrain(loaded, console, logs, stop),
+        Problem::SimClr | Problem::Byol | Problem::Simsiam => pretrain::pretrain(loaded, console, logs, placed, stop),
         Problem::FewShotEval => few_shot::evaluate(loaded, console, logs),
         _ => seeds::evaluate(loaded, console, logs, stop),
+    }
+}
+
+/// What of `config` only one process does so far.
+fn alone(config: &Config) -> Option<String> {
+    if !config.pretrains() {
+        Some(format!("problem {}", config.problem.show()))
+    } else if config.qcm {
+        Some("qcm (query mixing)".to_owned())
+    } else {
+        (config.rottlr > 0.0).then(|| format!("rottlr {} (rotation prediction)", config.rottlr))
     }
 }
 
@@ -132,6 +159,7 @@ fn go(
     mut position: Position,
     config: &Config,
     place: &Place,
+    comm: &dyn Comm,
     stop: &AtomicBool,
 ) -> Result<Position, TrainError> {
     if config.eval_only {
@@ -161,7 +189,7 @@ fn go(
     } else {
         place.feeder.plans(data, planner, steps)?
     };
-    train(task, optimizer, feed, &rhythm, records, position, stop)
+    train(task, optimizer, feed, &rhythm, records, position, comm, stop)
 }
 
 fn describe(encoder: &Encoder, data: &Data, device: Device) -> String {

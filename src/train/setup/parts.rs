@@ -25,9 +25,9 @@ const SGD_MOMENTUM: f64 = 0.9;
 /// Filters of the Conv-4 blocks, the few-shot standard's small variant.
 const CONV4_FILTERS: u32 = 32;
 
-pub(super) fn episodes(config: &Config, seed: u64) -> EpisodeSpec {
+/// The episodes of a process of `world`.
+pub(super) fn episodes(config: &Config, seed: u64, world: World) -> EpisodeSpec {
     let policies = config.view_policies();
-    let world = World::single();
     let views = (0..config.views()).map(|view| if view < config.n_supp { policies.support } else { policies.query });
     EpisodeSpec {
         seed,
@@ -82,7 +82,7 @@ pub(super) fn pretraining(config: &Config, device: Device) -> Result<(EncoderSpe
     let spec = encoder_spec(config, arch(config.arch));
     spec.arch.check_image_size(config.image_size())?;
     precision(config).check(device)?;
-    let episodes = episodes(config, 0);
+    let episodes = episodes(config, 0, World::single());
     if !config.has_bootstrap_loss() {
         head(config).check(episodes.layout())?;
     }

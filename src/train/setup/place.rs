@@ -6,8 +6,9 @@ use tch::Device;
 
 use super::parts::{augment, loader_options};
 use crate::config::{self, Config, Value};
+use crate::device::interop;
 use crate::device::{Augment, Choice, Feeder, Machine, Route, RouteError, augment_route};
-use crate::gpu::{Cache, DeviceInfo, Gpu};
+use crate::gpu::{self, Cache, DeviceInfo, Gpu};
 use crate::loader::Expansions;
 use crate::stage::Engine;
 use crate::train::{Records, TrainError};
@@ -28,13 +29,16 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// What `config` asks for on this machine; nothing is compiled.
+    /// What `config` asks for on this machine for its process `local_rank`; nothing is compiled.
     ///
     /// # Errors
     /// Where it asks for a GPU that is not there.
-    pub(super) fn find(config: &Config) -> Result<Self, TrainError> {
+    pub(super) fn find(config: &Config, local_rank: u32) -> Result<Self, TrainError> {
         let machine = Machine::find();
-        let device = machine.network();
+        let device = match machine.network() {
+            Device::Cuda(_) => Device::Cuda(local_rank as usize),
+            other => other,
+        };
         let views = augment_route(augment(config), &machine, device)?;
         let decode = matches!(views.route, Route::Cuda { .. }).then(|| config.gpu_decode.show());
         let gpu = machine.gpu().filter(|_| device.is_cuda()).cloned();
@@ -46,8 +50,11 @@ impl Place {
     ///
     /// # Errors
     /// Where `config` asks for a GPU or kernels that cannot be had.
-    pub(super) fn open(config: &Config) -> Result<Self, TrainError> {
-        let place = Self::find(config)?;
+    pub(super) fn open(config: &Config, local_rank: u32) -> Result<Self, TrainError> {
+        let place = Self::find(config, local_rank)?;
+        if place.device.is_cuda() {
+            gpu::relieve_with(interop::empty_cache);
+        }
         let Route::Cuda { ordinal } = place.views.route else { return Ok(place.on_cpu(config)) };
         let folder = (!config.kernel_cache.is_empty()).then(|| PathBuf::from(&config.kernel_cache));
         match Engine::open(ordinal, &Cache { folder }) {

@@ -2,6 +2,7 @@
 //!
 //! Lives here: steps and stopwatch. Nothing is written; weights are thrown away.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -13,6 +14,7 @@ use super::place::Place;
 use super::pretrain::learner;
 use crate::config::{Config, ConfigError, Origin, Value};
 use crate::device::{Feed, interop};
+use crate::dist::{Single, World};
 use crate::episode::Planner;
 use crate::optim::Optimizer;
 use crate::train::TrainError;
@@ -83,9 +85,15 @@ pub fn step_bench(config: &Config, bench: &StepBench) -> Result<StepFigures, Tra
             (config.problem.show(), "steps of pre-training are timed: sim-clr, byol or simsiam".to_owned());
         return Err(ConfigError::Rule { origin: Origin::Default, key: "problem", value, rule }.into());
     }
-    let place = Place::open(config)?;
+    let place = Place::open(config, 0)?;
     let (spec, _) = pretraining(config, place.device)?;
-    let learner = learner(config, spec, episodes(config, config.seed.unwrap_or(0)), place.device);
+    let learner = learner(
+        config,
+        spec,
+        episodes(config, config.seed.unwrap_or(0), World::single()),
+        place.device,
+        Arc::new(Single::default()),
+    );
     let source = source(config, bench, &learner, &place)?;
     let optimizer = optimizer(config, learner.trained());
     let mut stretch = Stretch { learner, optimizer, source, lr: config.lr, step: 0 };
@@ -130,7 +138,7 @@ pub fn step_bench(config: &Config, bench: &StepBench) -> Result<StepFigures, Tra
 enum Source {
     /// Always this one.
     Noise(Tensor),
-    Feed(Feed),
+    Feed(Box<Feed>),
 }
 
 fn source(config: &Config, bench: &StepBench, learner: &Learner, place: &Place) -> Result<Source, TrainError> {
@@ -142,7 +150,8 @@ fn source(config: &Config, bench: &StepBench, learner: &Learner, place: &Place) 
     let data = Data::open(config)?;
     let planner = Planner::new(episodes.clone(), data.train.len())?;
     let steps = bench.warmup + bench.blocks.max(1) * bench.steps.max(1);
-    Ok(Source::Feed(place.feeder.start_mixing(&data.train, planner, 0..steps, learner.row_mixing())?))
+    let feed = place.feeder.start_mixing(&data.train, planner, 0..steps, learner.row_mixing())?;
+    Ok(Source::Feed(Box::new(feed)))
 }
 
 /// Steps one after the other.

@@ -4,7 +4,7 @@
 //! ```text
 //! (M dA)[i, k] + dv[i] = -(dM A)[i, k]  for (i, k) in F,     sum over k of dA[i, k] = 0
 //! ```
-//! So `dloss = <g, dA> = -<w, dM A>`, where `w` is a step within the [`face`](super::face) of the free variables: `P M P w = P g`.
+//! So `dloss = <g, dA> = -<w, dM A>`, where `w` is a step within the `face` of the free variables: `P M P w = P g`.
 
 use super::face::Face;
 

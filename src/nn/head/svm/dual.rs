@@ -7,9 +7,9 @@
 //! The quadratic form is `(K + I)` for every class, so nothing larger than `samples x samples` is needed. Two kinds of steps in turns, both
 //! of which only lower the objective (after More & Toraldo, SIAM J. Optim. 1991):
 //!
-//! - A sweep solves each sample's row exactly, the others held ([`level`]): no other constraint ties rows together. It finds which
+//! - A sweep solves each sample's row exactly, the others held (`level`): no other constraint ties rows together. It finds which
 //!   variables are at their bounds, but is slow where all samples have a common part.
-//! - A Newton step on the [`face`](super::face) of the free variables, brought back into the bounds and cut to the lowest point on its
+//! - A Newton step on the `face` of the free variables, brought back into the bounds and cut to the lowest point on its
 //!   way. It is exact once the bounds are the right ones.
 
 use super::super::Solver;

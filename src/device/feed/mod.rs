@@ -1,26 +1,29 @@
 //! Batches for the network: loaded by threads, rendered by them or by kernels, as tensors on the network's device.
 //!
-//! Lives here: the choice between the ways ([`Feeder`]), and their common face ([`Feed`], [`Batch`]). Not here: what is loaded (`loader`), when
+//! Lives here: the choice between the ways ([`Feeder`]), and their common face ([`Feed`], [`Batch`]). `ways`: how batches reach a GPU. Not here: what is loaded (`loader`), when
 //! what is copied (`stage`), which device (`route`).
+
+mod ways;
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
-use super::interop::{self, InteropError};
+use ways::{Source, Staged, Uploads};
+
+use super::interop::InteropError;
 use crate::augment::ViewSpec;
-use crate::augment::cuda::{MixArgs, Output, ValueKind};
+use crate::augment::cuda::{Output, ValueKind};
 use crate::episode::{EpisodePlan, MixPlan, Planner};
-use crate::gpu::{Gpu, GpuError, RawStream, Stream};
+use crate::gpu::{Gpu, GpuError};
 use crate::loader::{
-    Delivery, Expansions, LoadError, Loader, LoaderOptions, LoaderStats, Parcel, load_sources, load_views,
-    load_views_pinned,
+    Delivery, Expansions, LoadError, Loader, LoaderOptions, LoaderStats, load_sources, load_views, load_views_pinned,
 };
 use crate::shard::ShardSet;
 use crate::stage::resident::ResidentError;
-use crate::stage::{Engine, Rendered, Resident, Stage, StageError, Uploader};
+use crate::stage::{Engine, Resident, Stage, StageError, Uploader};
 
 /// Batches that a slot of the loader may be kept for besides those being filled: what the stage has in flight.
 const STAGED: usize = 2;
@@ -90,14 +93,12 @@ struct ByKernels {
     residents: Mutex<HashMap<u128, Arc<Resident>>>,
 }
 
-/// How rows of a batch are mixed: the first row that is, and the plan of a step (0-based).
+/// How rows of a batch are mixed.
 #[derive(Clone)]
 pub struct RowMixing {
-    /// Rows before it are not mixed.
-    pub first: usize,
-    /// Views' classes.
-    pub classes: usize,
-    /// Draws.
+    /// Views of each class that stay as they are; the later ones are mixed.
+    pub supports: usize,
+    /// Draws the mixing of a step (0-based).
     pub draw: Arc<dyn Fn(u64) -> MixPlan + Send + Sync>,
 }
 
@@ -146,18 +147,21 @@ impl Feeder {
         let kernels = match &self.renderer {
             Renderer::Kernels(kernels) => kernels,
             Renderer::Threads => {
-                let loader = load_views(set.clone(), planner, self.loader, steps)?;
-                return Ok(Feed { way: Way::Threads(loader), view, device: self.device });
+                let options = LoaderOptions { delivery: Delivery::U8, ..self.loader };
+                let loader = load_views(set.clone(), planner, options, steps)?;
+                return Ok(Feed { way: Way::Threads(loader), view, device: self.device, failed: false });
             }
             Renderer::ThreadsFor(gpu) => {
                 let slots = self.loader.slots + STAGED;
-                let options = LoaderOptions { slots, ..self.loader };
+                let options = LoaderOptions { slots, delivery: Delivery::U8, ..self.loader };
                 let loader = load_views_pinned(set.clone(), planner, options, gpu, steps)?;
-                let way = Way::Uploads(loader, Uploader::new(gpu, rows * view.bytes())?);
-                return Ok(Feed { way, view, device: self.device });
+                let uploader = Uploader::new(gpu, rows * view.bytes())?;
+                let way = Way::Uploads(Box::new(Uploads { uploader, loader }));
+                return Ok(Feed { way, view, device: self.device, failed: false });
             }
         };
-        let mixed = mixing.as_ref().map_or(0, |mixing| rows - mixing.first.min(rows));
+        // At most all rows are mixed.
+        let mixed = if mixing.is_some() { rows } else { 0 };
         let output = Output { kind: ValueKind::F32, channels_last: false };
         let stage = Stage::new(&kernels.engine, view, output, rows + mixed)?;
         let source = match kernels.resident(set)? {
@@ -171,8 +175,8 @@ impl Feeder {
                 Source::Parcels(load_sources(set.clone(), planner, options, kernels.expansions, gpu, steps)?, slots)
             }
         };
-        let staged = Staged { source, stage, mixing };
-        Ok(Feed { way: Way::Kernels(Box::new(staged)), view, device: self.device })
+        let staged = Staged { stage, source, mixing };
+        Ok(Feed { way: Way::Kernels(Box::new(staged)), view, device: self.device, failed: false })
     }
 
     /// Plans of `steps` without images.
@@ -183,7 +187,7 @@ impl Feeder {
         let view = planner.spec().view;
         let options = LoaderOptions { delivery: Delivery::Nothing, ..self.loader };
         let loader = load_views(set.clone(), planner, options, steps)?;
-        Ok(Feed { way: Way::Plans(loader), view, device: self.device })
+        Ok(Feed { way: Way::Plans(loader), view, device: self.device, failed: false })
     }
 }
 
@@ -208,24 +212,14 @@ pub struct Feed {
     way: Way,
     view: ViewSpec,
     device: Device,
+    failed: bool,
 }
 
 enum Way {
     Threads(Loader),
-    Uploads(Loader, Uploader),
+    Uploads(Box<Uploads>),
     Plans(Loader),
     Kernels(Box<Staged>),
-}
-
-struct Staged {
-    source: Source,
-    stage: Stage,
-    mixing: Option<RowMixing>,
-}
-
-enum Source {
-    Parcels(Loader<Parcel>, usize),
-    Resident(Loader, Arc<Resident>),
 }
 
 /// A batch on the network's device.
@@ -267,7 +261,8 @@ impl Feed {
     /// Busy and waiting times of the loader so far.
     pub fn stats(&self) -> LoaderStats {
         match &self.way {
-            Way::Threads(loader) | Way::Uploads(loader, _) | Way::Plans(loader) => loader.stats(),
+            Way::Threads(loader) | Way::Plans(loader) => loader.stats(),
+            Way::Uploads(uploads) => uploads.loader.stats(),
             Way::Kernels(staged) => match &staged.source {
                 Source::Parcels(loader, _) => loader.stats(),
                 Source::Resident(loader, _) => loader.stats(),
@@ -283,7 +278,7 @@ impl Feed {
                 images: Some(super::images(&batch, view, device)),
                 plan: batch.plan().clone(),
             })),
-            Way::Uploads(loader, uploader) => uploaded(loader, uploader, view, device),
+            Way::Uploads(uploads) => uploads.advance(view, device),
             Way::Plans(loader) => {
                 Ok(loader.next().transpose()?.map(|batch| Batch { plan: batch.plan().clone(), images: None, rows: 0 }))
             }
@@ -292,100 +287,30 @@ impl Feed {
     }
 }
 
+impl Feed {
+    /// Waits until everything asked for has been rendered: then it is known whether its records were sound. For before what was trained on
+    /// them is kept.
+    ///
+    /// # Errors
+    /// [`StageError::Contradiction`] for a record that was not.
+    pub fn settle(&mut self) -> Result<(), FeedError> {
+        match &mut self.way {
+            Way::Kernels(staged) => Ok(staged.stage.drain()?),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Iterator for Feed {
     type Item = Result<Batch, FeedError>;
 
+    /// `None` after the last batch or after an error.
     fn next(&mut self) -> Option<Self::Item> {
-        self.advance().transpose()
-    }
-}
-
-/// The next batch of threads, whose copy is queued; torch makes f32 of it.
-fn uploaded(
-    loader: &mut Loader,
-    uploader: &mut Uploader,
-    view: ViewSpec,
-    device: Device,
-) -> Result<Option<Batch>, FeedError> {
-    uploader.keep_at_most(1)?;
-    let Some(batch) = loader.next().transpose()? else { return Ok(None) };
-    let (plan, consumer) = (batch.plan().clone(), consumer(uploader.gpu(), device)?);
-    let rendered = uploader.upload(batch, &consumer)?;
-    if !device.is_cuda() {
-        // The device of tests: torch reads its memory from the host, at once.
-        uploader.drain()?;
-    }
-    let images = lent(rendered, view, Kind::Uint8, device).to_kind(Kind::Float) / 255.0;
-    Ok(Some(Batch { rows: plan.views.len() as i64, images: Some(images), plan }))
-}
-
-impl Staged {
-    fn advance(&mut self, view: ViewSpec, device: Device) -> Result<Option<Batch>, FeedError> {
-        let Self { source, stage, mixing } = self;
-        let consumer = consumer(stage.gpu(), device)?;
-        let mix = |plan: &EpisodePlan| mixing.as_ref().map(|mixing| mix_args(mixing, plan, view));
-        let (plan, rendered) = match source {
-            Source::Parcels(loader, slots) => {
-                stage.keep_at_most(*slots - 1)?;
-                let Some(batch) = loader.next().transpose()? else { return self.end() };
-                let plan = batch.plan().clone();
-                let mix = mix(&plan);
-                let rendered = stage.render(batch, mix, &consumer)?;
-                (plan, rendered)
-            }
-            Source::Resident(loader, resident) => {
-                let Some(batch) = loader.next().transpose()? else { return self.end() };
-                let plan = batch.plan().clone();
-                let rendered = stage.render_resident(resident, &plan, mix(&plan), &consumer)?;
-                (plan, rendered)
-            }
-        };
-        if !device.is_cuda() {
-            // The device of tests: torch reads its memory from the host, at once.
-            stage.drain()?;
+        if self.failed {
+            return None;
         }
-        let rows = plan.views.len() as i64;
-        Ok(Some(Batch { images: Some(lent(rendered, view, Kind::Float, device)), plan, rows }))
-    }
-
-    /// Nothing more comes; what the last batches left is looked at.
-    fn end(&mut self) -> Result<Option<Batch>, FeedError> {
-        self.stage.drain()?;
-        Ok(None)
-    }
-}
-
-/// Torch's current stream on `device`.
-fn consumer(gpu: &Gpu, device: Device) -> Result<Stream, FeedError> {
-    let raw = if device.is_cuda() { RawStream(interop::current_stream(device)?) } else { RawStream::LEGACY };
-    // SAFETY: torch never destroys a stream.
-    Ok(unsafe { gpu.foreign_stream(raw) })
-}
-
-/// The rows as a tensor.
-fn lent(rendered: Rendered, view: ViewSpec, kind: Kind, device: Device) -> Tensor {
-    let side = i64::from(view.size);
-    // SAFETY: the stage wrote so many rows there, keeps the memory while it lives, orders its kernels before torch's stream, and writes
-    // there again only behind what torch had queued one call before: `Batch` says until when the images may be used.
-    unsafe { interop::lend(rendered.address, &[rendered.rows as i64, 3, side, side], &[], kind, device) }
-}
-
-fn mix_args(mixing: &RowMixing, plan: &EpisodePlan, view: ViewSpec) -> MixArgs {
-    let MixPlan { share, patch } = (mixing.draw)(plan.step);
-    let [top, left, height, width] = patch.map_or([0; 4], |patch| [patch.top, patch.left, patch.height, patch.width]);
-    // A patch of no pixels leaves the rows as they are: a blend by nothing.
-    let (share, other) = if patch.is_some() { (1.0, 0.0) } else { (share, 1.0 - share) };
-    MixArgs {
-        classes: mixing.classes as u32,
-        first: mixing.first as u32,
-        size: view.size,
-        channels_last: 0,
-        kind: MixArgs::kind_of(ValueKind::F32),
-        share: share as f32,
-        other: other as f32,
-        top,
-        left,
-        height,
-        width,
+        let next = self.advance().transpose();
+        self.failed = matches!(next, Some(Err(_)));
+        next
     }
 }
