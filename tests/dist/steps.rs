@@ -6,7 +6,9 @@ use std::sync::Arc;
 use metacl::dist::{Comm, gradients, rows};
 use metacl::episode::RowLayout;
 use metacl::nn::head::{Shots, byol, rotation};
-use metacl::nn::{Arch, Bootstrap, Encoder, EncoderSpec, Head, HeadOut, InitStyle, Mode, ProjectorSpec, Stem};
+use metacl::nn::{
+    Arch, Bootstrap, Encoder, EncoderSpec, Head, HeadOut, InitStyle, Mode, Precision, ProjectorSpec, Stem,
+};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::golden_support::tensors::{Goldens, close};
@@ -40,6 +42,7 @@ pub(crate) fn all(comm: Arc<dyn Comm>) {
         }
     }
     several_updates(&comm);
+    reduced_precision(&comm);
 }
 
 /// The networks of one side.
@@ -209,6 +212,32 @@ fn several_updates(comm: &Arc<dyn Comm>) {
         comm.broadcast(&mut first, 0).unwrap();
         assert!(first.equal(&tensor), "{name} differs between ranks");
     }
+}
+
+/// The forward pass in bfloat16, whose norms see values of one kind and weights of another: about as far from f32 as one process is.
+fn reduced_precision(comm: &Arc<dyn Comm>) {
+    let ranks = comm.world().size() as usize;
+    let loss = Loss::Head(Head::Contrastive { temperature: 2.0 });
+    let (joined, own, layout) = images(2, Kind::Float, comm.as_ref());
+    let side = |comm, precision| {
+        let mut side = Side::new(Kind::Float, comm);
+        side.encoder = side.encoder.with_precision(precision);
+        side
+    };
+    let full = side(None, Precision::F32);
+    let one = side(None, Precision::Bf16);
+    let many = side(Some(Arc::clone(comm)), Precision::Bf16);
+    for side in [&full, &one] {
+        side.backward(&side.judge(loss, &joined, layout.joined(ranks), 1).loss);
+    }
+    many.backward(&many.judge(loss, &own, layout, ranks).loss);
+    let gradient = |side: &Side| {
+        let all: Vec<_> = side.encoder.weights().trained().into_iter().map(|(_, tensor)| tensor.grad()).collect();
+        Tensor::cat(&all.iter().filter(|g| g.defined()).map(|g| g.flatten(0, -1)).collect::<Vec<_>>(), 0)
+    };
+    let [full, one, many] = [&full, &one, &many].map(gradient);
+    let off = |got: &Tensor| (got - &full).norm().double_value(&[]) / full.norm().double_value(&[]);
+    assert!(off(&many) <= 1.5 * off(&one), "bf16: {} off, one process {}", off(&many), off(&one));
 }
 
 /// The published code's gradients on each rank, which have the number of ranks as a factor.

@@ -8,9 +8,10 @@
 //! where there is a GPU; no header or library of CUDA's is needed to build. Who starts the processes and tells them their ranks is no matter
 //! of this module.
 //!
-//! **Time.** With Gloo, an operation that the others do not join fails after the timeout, and at once where a connection breaks; a quarter of
-//! the timeout later, or 17 s where that is less, the error names the rank. With NCCL, operations are queued and the host goes on; rank 0
-//! looks at all ranks once a timeout, and where one is silent every rank's group is aborted and its next operation fails.
+//! **Time.** With Gloo, an operation that the others do not join fails after the timeout, and at once where a connection breaks; the error
+//! then names the rank, four periods later (a period is a twentieth of the timeout, at most 1 s), or sixteen where the store is gone too.
+//! With NCCL, operations are queued and the host goes on; rank 0 looks at all ranks once a timeout, and where one was silent for so long,
+//! every rank's group is aborted and its next operation fails.
 
 #![allow(unsafe_code)]
 
