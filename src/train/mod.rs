@@ -119,13 +119,10 @@ pub fn train(
             loss_sum = Tensor::from(0.0).to_device(device);
         }
         // The pass at the end is always made; features are judged where a frequency asks for it.
-        if due(rhythm.log_freq) || due(rhythm.eval_freq) || due(rhythm.save_freq) || stopping {
-            // Before anything is said or kept of it.
-            feed.settle()?;
-        }
         let (test, features) = (due(rhythm.eval_freq), iter.is_multiple_of(rhythm.eval_freq));
         let nearest = !features && rhythm.knn_freq.is_some_and(|frequency| iter.is_multiple_of(frequency));
         if test || nearest {
+            feed.settle()?;
             records.evaluation_line(&mut position, || {
                 let mut metrics = if test { task.evaluate(features)? } else { Vec::new() };
                 if nearest {
@@ -138,6 +135,7 @@ pub fn train(
         numbered_due |= due(rhythm.save_freq);
         save_due |= numbered_due || due(rhythm.log_freq) || stopping;
         if save_due && updated {
+            feed.settle()?;
             position.loss_sum = loss_sum.double_value(&[]);
             if !position.loss_sum.is_finite() {
                 return Err(TrainError::Diverged { iter, loss: position.loss_sum });
