@@ -108,6 +108,14 @@ impl ViewPlan {
         Ok(())
     }
 
+    /// Whether the crop lies inside an image of `image` pixels, so that nothing of its border is reflected.
+    pub fn is_inside(&self, image: Size) -> bool {
+        let CropBox { x, y, width, height } = self.crop;
+        let inside =
+            |start: i16, length: i16, full: u32| start >= 0 && i64::from(start) + i64::from(length) <= full.into();
+        inside(x, width, image.width) && inside(y, height, image.height)
+    }
+
     /// Whether `held`, a part of an image of `image` pixels, holds what the plan reads; the plan must pass [`check`](Self::check).
     pub fn check_held(&self, held: Rect, image: Size) -> Result<(), PlanError> {
         let need = self.region(image);

@@ -60,6 +60,14 @@ impl<'a> PlanesRef<'a> {
         Self { data: &self.data[first..], size: rect.size(), ..self }
     }
 
+    /// Copies its planes into `to`, one behind the other, rows `stride` bytes apart; what lies between rows stays.
+    pub fn lay_out(self, stride: usize, to: &mut [u8]) {
+        let rows = (0..self.channels()).flat_map(|channel| (0..self.size.height).map(move |y| self.row(channel, y)));
+        for (from, to) in rows.zip(to.chunks_exact_mut(stride)) {
+            to[..from.len()].copy_from_slice(from);
+        }
+    }
+
     /// Its pixels as HWC bytes.
     pub fn interleaved(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(3 * self.size.area() as usize);

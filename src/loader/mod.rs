@@ -37,6 +37,7 @@ pub use rows::{Produce, RingSize};
 pub use slot::RowBuffer;
 pub use sources::{Expansions, load_sources};
 pub use stats::{Laps, LoaderStats, Stage};
+pub(crate) use views::decode_failure;
 pub use views::{Delivery, Executor, LoaderOptions, load_views, load_views_pinned};
 
 /// Why a batch could not be made.

@@ -186,13 +186,8 @@ fn put_pixels(
     if pixels.is_gray() {
         source.plane = 0;
     }
-    let stride = source.stride as usize;
     source.at = parcel.put(source.pixel_bytes() as usize, |piece| {
-        let rows = (0..pixels.channels()).flat_map(|channel| (0..source.held.height).map(move |y| (channel, y)));
-        for ((channel, y), to) in rows.zip(piece.chunks_exact_mut(stride)) {
-            let from = pixels.row(channel, y);
-            to[..from.len()].copy_from_slice(from);
-        }
+        pixels.lay_out(source.stride as usize, piece);
         Ok::<_, decode::DecodeError>(())
     })?;
     Ok(())

@@ -121,7 +121,7 @@ pub(super) fn plan_of(planner: &Planner, set: &ShardSet, step: u64) -> Result<Ep
 }
 
 /// The error of a sample that does not decode, with its name.
-pub(super) fn decode_failure(set: &ShardSet, sample: u32, source: DecodeError) -> LoadError {
+pub(crate) fn decode_failure(set: &ShardSet, sample: u32, source: DecodeError) -> LoadError {
     let name = set.name(sample.into()).unwrap_or("name unreadable").to_owned();
     LoadError::Decode { sample, name, source }
 }

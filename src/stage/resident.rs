@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::StageError;
 use crate::augment::cuda::Source;
-use crate::decode::{DecodeError, Decoder, Limits, Want};
-use crate::gpu::{DeviceBuffer, Gpu};
+use crate::decode::{Decoder, Limits, Want};
+use crate::gpu::{DeviceBuffer, Gpu, GpuError};
 use crate::image::Size;
-use crate::loader::LoadError;
+use crate::loader::{LoadError, decode_failure};
 use crate::shard::{Codec, ShardSet};
 
 /// Bytes that are copied at a time.
@@ -28,7 +27,7 @@ pub enum ResidentError {
     Load(#[from] LoadError),
     /// The device refused.
     #[error(transparent)]
-    Stage(#[from] StageError),
+    Gpu(#[from] GpuError),
 }
 
 impl Resident {
@@ -58,10 +57,9 @@ impl Resident {
     pub fn upload(set: &Arc<ShardSet>, size: Size, gpu: &Gpu) -> Result<Self, ResidentError> {
         let (image, stride) = (image_bytes(size), size.width.next_multiple_of(4));
         let per_chunk = (CHUNK / image).max(1);
-        let stage = |error| ResidentError::Stage(StageError::Gpu(error));
-        let pixels = gpu.allocate(image * set.len() as usize).map_err(stage)?;
-        let mut host = gpu.pinned(image * per_chunk).map_err(stage)?;
-        let stream = gpu.stream().map_err(stage)?;
+        let pixels = gpu.allocate(image * set.len() as usize)?;
+        let mut host = gpu.pinned(image * per_chunk)?;
+        let stream = gpu.stream()?;
         let mut decoder = Decoder::new(Limits::default());
         for first in (0..set.len()).step_by(per_chunk) {
             let count = per_chunk.min((set.len() - first) as usize);
@@ -69,8 +67,8 @@ impl Resident {
                 lay(set, index, size, stride as usize, &mut decoder, to)?;
             }
             // SAFETY: the stream is synchronized before either buffer is touched again.
-            unsafe { stream.copy_to_device(&pixels, first as usize * image, &host[..count * image]) }.map_err(stage)?;
-            stream.synchronize().map_err(stage)?;
+            unsafe { stream.copy_to_device(&pixels, first as usize * image, &host[..count * image]) }?;
+            stream.synchronize()?;
         }
         Ok(Self { pixels, size, stride })
     }
@@ -112,14 +110,7 @@ fn lay(
 ) -> Result<(), ResidentError> {
     let stored = set.stored(index).map_err(LoadError::from)?;
     let decoded = decoder.decode(stored.info.codec, stored.bytes, size, Want::all(size));
-    let failed = |source: DecodeError| {
-        let name = set.name(index).unwrap_or("name unreadable").to_owned();
-        LoadError::Decode { sample: index as u32, name, source }
-    };
-    let pixels = decoded.map_err(failed)?.pixels;
-    let rows = (0..3).flat_map(|channel| (0..size.height).map(move |y| (channel, y)));
-    for ((channel, y), to) in rows.zip(to.chunks_exact_mut(stride)) {
-        to[..size.width as usize].copy_from_slice(pixels.row(channel, y));
-    }
+    let pixels = decoded.map_err(|error| decode_failure(set, index as u32, error))?.pixels;
+    pixels.lay_out(stride, to);
     Ok(())
 }

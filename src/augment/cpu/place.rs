@@ -8,8 +8,7 @@ use crate::image::{Planes, PlanesRef, Rect, Size};
 pub(super) fn crop<'a>(plan: &ViewPlan, source: Region<'a>, image: Size, scratch: &'a mut Planes) -> PlanesRef<'a> {
     let CropBox { x, y, width, height } = plan.crop;
     let held = source.pixels;
-    let inside = |start: i16, length: i16, full: u32| start >= 0 && i64::from(start) + i64::from(length) <= full.into();
-    if inside(x, width, image.width) && inside(y, height, image.height) {
+    if plan.is_inside(image) {
         let (x, y) = (x as u32 - source.x, y as u32 - source.y);
         return held.window(Rect { x, y, width: width as u32, height: height as u32 });
     }

@@ -99,7 +99,7 @@ impl ViewList {
         plan.check_held(held, image)?;
         assert!(at % 4 == 0 && stride % 4 == 0 && plane % 4 == 0 && stride >= held.width, "misaligned: {source:?}");
         let (width, height) = (plan.crop.width as u32, plan.crop.height as u32);
-        let lead = if inside(plan, image) { (plan.crop.x as u32 - held.x) % 4 } else { 0 };
+        let lead = if plan.is_inside(image) { (plan.crop.x as u32 - held.x) % 4 } else { 0 };
         let (column_words, row_words) = (self.words(width, lead), self.words(height, 0));
         let (taps, radius) = self.blur_weights(plan);
         let (ring_at, ring_rows) = self.ring(row_words)?;
@@ -210,12 +210,6 @@ impl ViewList {
         let wanted = (size.saturating_mul(size) / 8).clamp(128, MOST_THREADS);
         if size < wanted { wanted / size * size } else { MOST_THREADS }
     }
-}
-
-/// Whether the crop lies inside the image, so that nothing is reflected.
-fn inside(plan: &ViewPlan, image: Size) -> bool {
-    let within = |start: i16, length: i16, full: u32| start >= 0 && i64::from(start) + i64::from(length) <= full.into();
-    within(plan.crop.x, plan.crop.width, image.width) && within(plan.crop.y, plan.crop.height, image.height)
 }
 
 /// Bytes of a plane of a view.

@@ -62,7 +62,7 @@ impl From<ResidentError> for FeedError {
     fn from(error: ResidentError) -> Self {
         match error {
             ResidentError::Load(error) => error.into(),
-            ResidentError::Stage(error) => error.into(),
+            ResidentError::Gpu(error) => error.into(),
         }
     }
 }
@@ -148,16 +148,14 @@ impl Feeder {
             Renderer::Kernels(kernels) => kernels,
             Renderer::Threads => {
                 let options = LoaderOptions { delivery: Delivery::U8, ..self.loader };
-                let loader = load_views(set.clone(), planner, options, steps)?;
-                return Ok(Feed { way: Way::Threads(loader), view, device: self.device, failed: false });
+                return Ok(self.feed(Way::Threads(load_views(set.clone(), planner, options, steps)?), view));
             }
             Renderer::ThreadsFor(gpu) => {
                 let slots = self.loader.slots + STAGED;
                 let options = LoaderOptions { slots, delivery: Delivery::U8, ..self.loader };
                 let loader = load_views_pinned(set.clone(), planner, options, gpu, steps)?;
                 let uploader = Uploader::new(gpu, rows * view.bytes())?;
-                let way = Way::Uploads(Box::new(Uploads { uploader, loader }));
-                return Ok(Feed { way, view, device: self.device, failed: false });
+                return Ok(self.feed(Way::Uploads(Box::new(Uploads { uploader, loader })), view));
             }
         };
         // At most all rows are mixed.
@@ -175,8 +173,7 @@ impl Feeder {
                 Source::Parcels(load_sources(set.clone(), planner, options, kernels.expansions, gpu, steps)?, slots)
             }
         };
-        let staged = Staged { stage, source, mixing };
-        Ok(Feed { way: Way::Kernels(Box::new(staged)), view, device: self.device, failed: false })
+        Ok(self.feed(Way::Kernels(Box::new(Staged { stage, source, mixing })), view))
     }
 
     /// Plans of `steps` without images.
@@ -186,8 +183,11 @@ impl Feeder {
     pub fn plans(&self, set: &Arc<ShardSet>, planner: Planner, steps: Range<u64>) -> Result<Feed, FeedError> {
         let view = planner.spec().view;
         let options = LoaderOptions { delivery: Delivery::Nothing, ..self.loader };
-        let loader = load_views(set.clone(), planner, options, steps)?;
-        Ok(Feed { way: Way::Plans(loader), view, device: self.device, failed: false })
+        Ok(self.feed(Way::Plans(load_views(set.clone(), planner, options, steps)?), view))
+    }
+
+    fn feed(&self, way: Way, view: ViewSpec) -> Feed {
+        Feed { way, view, device: self.device, failed: false }
     }
 }
 
@@ -285,9 +285,7 @@ impl Feed {
             Way::Kernels(staged) => staged.advance(view, device),
         }
     }
-}
 
-impl Feed {
     /// Waits until everything asked for has been rendered: then it is known whether its records were sound. For before what was trained on
     /// them is kept.
     ///
