@@ -53,9 +53,17 @@ impl Sampler {
 
     /// The samples of `step` (0-based, running on over the epochs).
     pub fn step(&self, step: u64) -> Step {
+        self.share(step, (0, 1))
+    }
+
+    /// Those of them that process `rank` of `world` holds: a contiguous part of the batch, at the cost of that part alone. A short last
+    /// batch is cut as evenly as it goes.
+    pub fn share(&self, step: u64, (rank, world): (u32, u32)) -> Step {
         let (epoch, position) = (step / self.batches_per_epoch(), step % self.batches_per_epoch());
         let epoch = epoch as u32;
-        let places = position * self.batch..((position + 1) * self.batch).min(self.samples);
+        let (first, end) = (position * self.batch, ((position + 1) * self.batch).min(self.samples));
+        let bound = |rank: u32| first + ((end - first) as u128 * u128::from(rank) / u128::from(world)) as u64;
+        let places = bound(rank)..bound(rank + 1);
         let samples = match self.order {
             Order::Sequential => places.map(|place| place as u32).collect(),
             Order::Shuffled { seed } | Order::ShuffledToTheEnd { seed } => {
@@ -94,6 +102,22 @@ mod tests {
             let mut all = epoch_of(&sampler, 0);
             all.sort_unstable();
             assert_eq!(all, (0..103).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn shares_of_a_batch_are_its_parts_in_order() {
+        for order in [Order::Shuffled { seed: 1 }, Order::ShuffledToTheEnd { seed: 1 }, Order::Sequential] {
+            let sampler = Sampler::new(103, 10, order).unwrap();
+            for step in 0..2 * sampler.batches_per_epoch() {
+                for world in [1, 2, 3, 7, 16] {
+                    let shares: Vec<Step> = (0..world).map(|rank| sampler.share(step, (rank, world))).collect();
+                    let lengths = || shares.iter().map(|share| share.samples.len());
+                    assert!(lengths().max().unwrap() - lengths().min().unwrap() <= 1);
+                    let joined = shares.iter().flat_map(|share| share.samples.clone()).collect::<Vec<_>>();
+                    assert_eq!(joined, sampler.step(step).samples);
+                }
+            }
         }
     }
 

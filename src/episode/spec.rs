@@ -118,8 +118,7 @@ impl Planner {
         step: u64,
         meta: impl Fn(u32) -> Result<SampleMeta, E>,
     ) -> Result<EpisodePlan, E> {
-        let Step { epoch, samples } = self.sampler.step(step);
-        let mut samples = self.own_slice(samples);
+        let Step { epoch, mut samples } = self.sampler.share(step, self.spec.rank);
         if let Some(subset) = &self.subset {
             samples.iter_mut().for_each(|place| *place = subset[*place as usize]);
         }
@@ -156,19 +155,6 @@ impl Planner {
         let labels = metas.iter().map(|meta| meta.label).collect();
         let sizes = metas.iter().map(|meta| meta.size).collect();
         Ok(EpisodePlan { step, epoch, layout, samples, sizes, labels, classes, views: plans })
-    }
-
-    /// This rank's images: a contiguous part of the global batch.
-    fn own_slice(&self, mut samples: Vec<u32>) -> Vec<u32> {
-        let (rank, world) = (self.spec.rank.0 as usize, self.spec.rank.1 as usize);
-        if world > 1 {
-            // A short last batch is cut as evenly as it goes; full batches divide exactly.
-            let bound = |r: usize| samples.len() * r / world;
-            let (start, end) = (bound(rank), bound(rank + 1));
-            samples.truncate(end);
-            samples.drain(..start);
-        }
-        samples
     }
 
     /// Sizes that plans cannot express or that a policy cannot crop are refused before anything is drawn.
