@@ -9,7 +9,7 @@ use std::sync::Arc;
 use metacl::augment::{TaskPolicy, ViewSpec, recipe, reference};
 use metacl::episode::{EpisodeSpec, Order, Planner};
 use metacl::image::{Pixels, Size};
-use metacl::loader::{LoaderOptions, load_views};
+use metacl::loader::{LoaderOptions, OnCorrupt, load_views};
 use metacl::rng::{Purpose, Stream};
 use metacl::shard::{Codec, NewSample, ShardSet, SplitWriter, WriteOptions};
 
@@ -124,5 +124,127 @@ fn rows_show_what_the_plan_says() {
             let tolerance = if view.blur_sigma > 0.0 { metacl::augment::BLUR_LEVELS } else { 0 };
             assert!(bytes.iter().zip(&expected).all(|(a, b)| a.abs_diff(*b) <= tolerance), "{view}");
         }
+    }
+}
+
+/// Flips a byte in the record of each of `samples`, on disk.
+fn damage(folder: &Path, samples: &[u32]) {
+    for path in metacl::shard::shard_files(folder).unwrap() {
+        let mut bytes = std::fs::read(&path).unwrap();
+        for &sample in samples {
+            let record = picture(sample);
+            if let Some(at) = bytes.windows(record.len()).position(|window| window == record) {
+                bytes[at + record.len() / 2] ^= 0x10;
+            }
+        }
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
+
+/// What a step showed: rows, samples, labels, and who gave way to whom.
+type Shown = (Vec<u8>, Vec<u32>, Vec<u32>, Vec<(u32, u32)>);
+
+fn substituted(set: &Arc<ShardSet>, rank: (u32, u32), workers: usize, steps: std::ops::Range<u64>) -> Vec<Shown> {
+    let planner = Planner::new(spec(rank), set.len()).unwrap();
+    let options = LoaderOptions { workers, corrupt: OnCorrupt::Substitute, ..LoaderOptions::default() };
+    let loader = load_views(set.clone(), planner, options, steps).unwrap();
+    let shown = loader.map(|batch| {
+        let batch = batch.unwrap();
+        let plan = batch.plan();
+        let replaced = batch.replaced().iter().map(|replaced| (replaced.sample, replaced.by)).collect();
+        (batch.bytes().to_vec(), plan.samples.clone(), plan.labels.clone(), replaced)
+    });
+    shown.collect()
+}
+
+#[test]
+fn corrupt_samples_give_way_to_the_same_ones_whoever_reads_them() {
+    const DAMAGED: [u32; 5] = [0, 7, 8, 21, 39];
+    let folder = tempfile::tempdir().unwrap();
+    let (sound, damaged) = (folder.path().join("sound"), folder.path().join("damaged"));
+    let sound = dataset(&sound);
+    drop(dataset(&damaged));
+    damage(&damaged, &DAMAGED);
+    let set = Arc::new(ShardSet::open(&damaged).unwrap());
+    let before = batches(&sound, spec((0, 1)), 2, 3, 0..10);
+    let shown = substituted(&set, (0, 1), 1, 0..10);
+    for workers in [2, 8] {
+        assert!(substituted(&set, (0, 1), workers, 0..10) == shown, "{workers} workers");
+    }
+    assert!(substituted(&set, (0, 1), 3, 4..10) == shown[4..], "a later start");
+
+    let planner = Planner::new(spec((0, 1)), set.len()).unwrap();
+    let view = ViewSpec::bicubic(32);
+    let mut met = Vec::new();
+    for (step, (bytes, samples, labels, replaced)) in shown.iter().enumerate() {
+        let wanted = planner
+            .plan(step as u64, |sample| {
+                let (size, label) = (size_of(sample), sample % 2);
+                Ok::<_, metacl::episode::EpisodeError>(metacl::episode::SampleMeta { size, label })
+            })
+            .unwrap();
+        assert!(samples.iter().all(|sample| !DAMAGED.contains(sample)));
+        assert!(labels.iter().zip(samples).all(|(label, sample)| *label == sample % 2));
+        let expected: Vec<u32> = wanted.samples.iter().copied().filter(|sample| DAMAGED.contains(sample)).collect();
+        assert_eq!(replaced.iter().map(|(sample, _)| *sample).collect::<Vec<_>>(), expected);
+        met.extend(expected);
+        for (image, (&now, &then)) in samples.iter().zip(&wanted.samples).enumerate() {
+            assert_eq!(now == then, !DAMAGED.contains(&then));
+            assert!(now == then || !wanted.samples.contains(&now), "a class that the batch has already");
+            for row in wanted.rows_of(image) {
+                let (got, undamaged) =
+                    (&bytes[row * view.bytes()..][..view.bytes()], &before[step][row * view.bytes()..][..view.bytes()]);
+                assert_eq!(got == undamaged, now == then, "step {step}, row {row}");
+            }
+        }
+    }
+    met.sort_unstable();
+    assert_eq!(met, DAMAGED.iter().flat_map(|&sample| [sample; 2]).collect::<Vec<_>>(), "two epochs");
+}
+
+/// A stand-in that is corrupt as well gives way in its turn; ranks choose as one process does; the views are those that its plan names.
+#[test]
+fn stand_ins_show_what_the_plan_says_on_every_rank() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(dataset(&folder.path().join("train")));
+    let damaged: Vec<u32> = (0..SAMPLES).filter(|sample| sample % 3 != 0).collect();
+    damage(&folder.path().join("train"), &damaged);
+    let set = Arc::new(ShardSet::open(&folder.path().join("train")).unwrap());
+    let planner = Planner::new(spec((0, 1)), set.len()).unwrap();
+    let options = LoaderOptions { corrupt: OnCorrupt::Substitute, workers: 2, ..LoaderOptions::default() };
+    let view = ViewSpec::bicubic(32);
+    for batch in load_views(set.clone(), planner, options, 0..5).unwrap() {
+        let batch = batch.unwrap();
+        let plan = batch.plan();
+        assert!(batch.replaced().iter().all(|replaced| plan.samples[replaced.image] == replaced.by));
+        assert!(batch.replaced().iter().all(|replaced| replaced.error.to_string().contains("checksum")));
+        for (row, bytes) in plan.views.iter().zip(batch.bytes().chunks(view.bytes())) {
+            let sample = plan.samples[row.source as usize];
+            let image = Pixels::new(picture(sample), size_of(sample)).unwrap();
+            let expected = reference::render(image.as_ref(), row, view);
+            let tolerance = if row.blur_sigma > 0.0 { metacl::augment::BLUR_LEVELS } else { 0 };
+            assert!(bytes.iter().zip(&expected).all(|(a, b)| a.abs_diff(*b) <= tolerance), "{row}");
+        }
+        for rank in 0..4 {
+            let step = plan.step;
+            let part = substituted(&set, (rank, 4), 1, step..step + 1).remove(0);
+            assert_eq!(part.1, plan.samples[2 * rank as usize..][..2]);
+        }
+    }
+}
+
+#[test]
+fn where_all_is_corrupt_or_the_policy_says_so_the_batch_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(dataset(&folder.path().join("train")));
+    damage(&folder.path().join("train"), &(0..SAMPLES).collect::<Vec<_>>());
+    let set = Arc::new(ShardSet::open(&folder.path().join("train")).unwrap());
+    for corrupt in [OnCorrupt::Error, OnCorrupt::Substitute] {
+        let planner = Planner::new(spec((0, 1)), set.len()).unwrap();
+        let mut loader =
+            load_views(set.clone(), planner, LoaderOptions { corrupt, ..LoaderOptions::default() }, 0..5).unwrap();
+        let error = loader.next().unwrap().err().unwrap();
+        assert!(error.is_corrupt_sample() && error.to_string().contains(".mcs: sample "), "{error}");
+        assert!(loader.next().is_none());
     }
 }

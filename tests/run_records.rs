@@ -165,7 +165,7 @@ fn refusals_say_which_file_and_why() {
 fn the_newest_is_found_and_the_last_are_kept() {
     let folder = temporary();
     let write = |path: PathBuf, iter| checkpoint::write(&path, &meta(iter), &[], &[]).unwrap();
-    let newest = || checkpoint::newest(folder.path()).unwrap().map(|path| path.file_name().unwrap().to_owned());
+    let newest = || checkpoint::newest(folder.path()).unwrap().path.map(|path| path.file_name().unwrap().to_owned());
     assert_eq!(newest(), None);
     for iter in [5, 100, 20, 9] {
         write(checkpoint::numbered_path(folder.path(), iter), iter);

@@ -49,6 +49,16 @@ impl EpisodePlan {
         (image..self.views.len()).step_by(self.images())
     }
 
+    /// Takes over what `other`, a plan of the same layout, says of source `image`.
+    pub fn take_image(&mut self, image: usize, other: &Self) {
+        self.samples[image] = other.samples[image];
+        self.sizes[image] = other.sizes[image];
+        self.labels[image] = other.labels[image];
+        for row in other.rows_of(image) {
+            self.views[row] = other.views[row];
+        }
+    }
+
     /// A digest of every choice: equal plans, equal digests, on any machine.
     pub fn digest(&self) -> u64 {
         let mut hash = Xxh3::new();

@@ -1,5 +1,7 @@
 //! From a step to its sample ids, by arithmetic alone: no table, no state, any step at any time.
 
+use std::ops::Range;
+
 use crate::rng::{Permutation, Purpose, Stream};
 
 /// The order of an epoch.
@@ -59,19 +61,39 @@ impl Sampler {
     /// Those of them that process `rank` of `world` holds: a contiguous part of the batch, at the cost of that part alone. A short last
     /// batch is cut as evenly as it goes.
     pub fn share(&self, step: u64, (rank, world): (u32, u32)) -> Step {
-        let (epoch, position) = (step / self.batches_per_epoch(), step % self.batches_per_epoch());
-        let epoch = epoch as u32;
-        let (first, end) = (position * self.batch, ((position + 1) * self.batch).min(self.samples));
+        let (epoch, Range { start: first, end }) = self.places(step);
         let bound = |rank: u32| first + ((end - first) as u128 * u128::from(rank) / u128::from(world)) as u64;
         let places = bound(rank)..bound(rank + 1);
-        let samples = match self.order {
-            Order::Sequential => places.map(|place| place as u32).collect(),
-            Order::Shuffled { seed } | Order::ShuffledToTheEnd { seed } => {
-                let order = Permutation::new(self.samples, Stream::new(seed, Purpose::Order).key(), epoch);
-                places.map(|place| order.at(place) as u32).collect()
-            }
+        let samples = match self.shuffle(epoch) {
+            Some(order) => places.map(|place| order.at(place) as u32).collect(),
+            None => places.map(|place| place as u32).collect(),
         };
         Step { epoch, samples }
+    }
+
+    /// A sample that `step` does not hold: `choose` picks one of so many; `None` where it holds all.
+    pub fn other(&self, step: u64, choose: impl FnOnce(u64) -> u64) -> Option<u32> {
+        let (epoch, held) = self.places(step);
+        let others = self.samples - (held.end - held.start);
+        let place = (others > 0).then(|| choose(others))?;
+        let place = if place < held.start { place } else { place + (held.end - held.start) };
+        Some(self.shuffle(epoch).map_or(place, |order| order.at(place)) as u32)
+    }
+
+    /// Epoch of `step`, and which places of its order it takes.
+    fn places(&self, step: u64) -> (u32, Range<u64>) {
+        let (epoch, position) = (step / self.batches_per_epoch(), step % self.batches_per_epoch());
+        (epoch as u32, position * self.batch..((position + 1) * self.batch).min(self.samples))
+    }
+
+    /// Where the order of `epoch` is not that of the dataset: the sample of each place.
+    fn shuffle(&self, epoch: u32) -> Option<Permutation> {
+        match self.order {
+            Order::Sequential => None,
+            Order::Shuffled { seed } | Order::ShuffledToTheEnd { seed } => {
+                Some(Permutation::new(self.samples, Stream::new(seed, Purpose::Order).key(), epoch))
+            }
+        }
     }
 }
 
@@ -119,6 +141,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn others_are_all_that_a_step_does_not_hold() {
+        for order in [Order::Shuffled { seed: 1 }, Order::ShuffledToTheEnd { seed: 1 }, Order::Sequential] {
+            let sampler = Sampler::new(23, 5, order).unwrap();
+            for step in 0..2 * sampler.batches_per_epoch() {
+                let held = sampler.step(step).samples;
+                let others = (0..23 - held.len() as u64).map(|pick| sampler.other(step, |_| pick).unwrap());
+                let mut all: Vec<u32> = others.chain(held).collect();
+                all.sort_unstable();
+                assert_eq!(all, (0..23).collect::<Vec<_>>());
+            }
+        }
+        assert_eq!(Sampler::new(5, 5, Order::Sequential).unwrap().other(0, |_| unreachable!()), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::plan::{EpisodeError, EpisodePlan, SampleMeta};
 use super::rows::RowLayout;
 use super::sampler::{Order, Sampler, Step};
 use crate::augment::task::draw_class;
-use crate::augment::{CropPolicy, TaskPolicy, ViewKey, ViewPolicy, ViewSpec, draw_view};
+use crate::augment::{CropPolicy, TaskPolicy, ViewKey, ViewPlan, ViewPolicy, ViewSpec, draw_view};
 use crate::image::Size;
 use crate::rng::{Purpose, Stream};
 
@@ -128,9 +128,8 @@ impl Planner {
         }
 
         let images = samples.len();
-        let views = self.spec.views.len();
         let copies = self.spec.task.classes_per_image() as usize;
-        let layout = RowLayout::new(images * copies, views);
+        let layout = RowLayout::new(images * copies, self.spec.views.len());
         let classes: Vec<_> = (0..images * copies)
             .map(|class| {
                 let (copy, image) = (class / images, class % images);
@@ -138,23 +137,49 @@ impl Planner {
             })
             .collect();
 
-        let mut plans = Vec::with_capacity(layout.rows());
-        for (view, policy) in self.spec.views.iter().enumerate() {
-            for (class, task) in classes.iter().enumerate() {
-                let (copy, image) = (class / images, class % images);
-                let key = ViewKey {
-                    stream: self.view_stream,
-                    epoch,
-                    sample: samples[image],
-                    view: (copy * views + view) as u32,
-                };
-                let drawn = draw_view(policy, image as u32, metas[image].size, self.spec.view.size, &key);
-                plans.push(drawn.with_quarter_turns(task.quarter_turns));
-            }
-        }
         let labels = metas.iter().map(|meta| meta.label).collect();
         let sizes = metas.iter().map(|meta| meta.size).collect();
-        Ok(EpisodePlan { step, epoch, layout, samples, sizes, labels, classes, views: plans })
+        let plan = EpisodePlan { step, epoch, layout, samples, sizes, labels, classes, views: Vec::new() };
+        let views = (0..layout.rows()).map(|row| self.view(&plan, row, plan.samples[row % images])).collect();
+        Ok(EpisodePlan { views, ..plan })
+    }
+
+    /// Row `row` of `plan`, as drawn for `sample`.
+    fn view(&self, plan: &EpisodePlan, row: usize, sample: u32) -> ViewPlan {
+        let (view, class, images) = (plan.layout.view_of(row), plan.layout.class_of(row), plan.images());
+        let (copy, image) = (class / images, class % images);
+        let view_of_sample = (copy * self.spec.views.len() + view) as u32;
+        let key = ViewKey { stream: self.view_stream, epoch: plan.epoch, sample, view: view_of_sample };
+        let drawn = draw_view(&self.spec.views[view], image as u32, plan.sizes[image], self.spec.view.size, &key);
+        drawn.with_quarter_turns(plan.classes[class].quarter_turns)
+    }
+
+    /// The sample that takes the place of `sample`, which is corrupt, in `step`, for the `attempt`th time: one that the step, over all ranks, does not
+    /// hold, drawn by seed, epoch and sample. `None` where the step holds them all.
+    pub fn stand_in(&self, step: u64, sample: u32, attempt: u32) -> Option<u32> {
+        let epoch = (step / self.steps_per_epoch()) as u32;
+        let draw = Stream::new(self.spec.seed, Purpose::StandIn).draw([epoch, sample, attempt, 0]);
+        let place = self.sampler.other(step, |others| draw.integer(others))?;
+        Some(self.subset.as_ref().map_or(place, |subset| subset[place as usize]))
+    }
+
+    /// Puts `sample` in the place of source `image` of `plan`, under the choices that were drawn for the one before it.
+    ///
+    /// # Errors
+    /// [`EpisodeError::CropDoesNotFit`].
+    pub fn replace(
+        &self,
+        plan: &mut EpisodePlan,
+        image: usize,
+        sample: u32,
+        meta: SampleMeta,
+    ) -> Result<(), EpisodeError> {
+        self.check_size(sample, meta.size)?;
+        let before = std::mem::replace(&mut plan.samples[image], sample);
+        (plan.sizes[image], plan.labels[image]) = (meta.size, meta.label);
+        let rows: Vec<usize> = plan.rows_of(image).collect();
+        rows.into_iter().for_each(|row| plan.views[row] = self.view(plan, row, before));
+        Ok(())
     }
 
     /// Sizes that plans cannot express or that a policy cannot crop are refused before anything is drawn.

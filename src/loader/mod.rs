@@ -7,21 +7,23 @@
 //! ```
 //!
 //! Step `k` lives in slot `k % slots`: workers write rows where the consumer reads them; nothing is collated or reordered.
-//! Errors and panics of a worker reach the consumer as the error of that step. Dropping the [`Loader`] stops and joins all threads.
+//! Errors and panics of a worker reach the consumer as the error of that step; a corrupt sample may be replaced instead (`stand_in`). Dropping the [`Loader`] stops and joins all threads.
 //!
-//! - `ring`: slots, channels, threads, over any [`Fill`]. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
+//! - `ring`: slots, channels, threads, over any [`Fill`]; `batch`: what they bring; `stand_in`: samples in the place of corrupt ones. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
 //! - `views`: the producer of views: record, decode, render.
 //! - `sources`: the producer for devices that render themselves: record, decode or not; `parcel`: the memory of those.
 //!   [`stats`]: who was busy and who waited.
 //!
 //! Not here: what is drawn (`episode`), tensors (`device`).
 
+mod batch;
 mod executor;
 mod parcel;
 mod ring;
 mod rows;
 mod slot;
 mod sources;
+mod stand_in;
 pub mod stats;
 mod views;
 
@@ -29,13 +31,15 @@ use crate::augment::want::PlanError;
 use crate::decode::DecodeError;
 use crate::episode::EpisodeError;
 use crate::gpu::GpuError;
-use crate::shard::ShardError;
+use crate::shard::{Refusal, Section, ShardError};
 
+pub use batch::Batch;
 pub use parcel::{ImageSources, PIECE_ALIGN, Parcel, RegionSource, roomy};
-pub use ring::{Batch, Fill, Loader};
+pub use ring::{Fill, Loader};
 pub use rows::{Produce, RingSize};
 pub use slot::RowBuffer;
 pub use sources::{Expansions, load_sources};
+pub use stand_in::{OnCorrupt, Replaced};
 pub use stats::{Laps, LoaderStats, Stage};
 pub(crate) use views::decode_failure;
 pub use views::{Delivery, Executor, LoaderOptions, load_views, load_views_pinned};
@@ -91,6 +95,19 @@ pub enum LoadError {
         /// The system's error.
         source: std::io::Error,
     },
+}
+
+impl LoadError {
+    /// Whether one sample's record is damaged or does not decode: all other samples can still be had.
+    pub fn is_corrupt_sample(&self) -> bool {
+        match self {
+            Self::Decode { .. } => true,
+            Self::Shard(ShardError::Refused(fault)) => {
+                matches!(fault.refusal, Refusal::Checksum { section: Section::Record, .. })
+            }
+            _ => false,
+        }
+    }
 }
 
 // Boxed, so that what every loader returns stays small.

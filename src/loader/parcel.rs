@@ -107,22 +107,36 @@ impl Parcel {
         Ok(())
     }
 
-    /// Has `write` fill `length` new bytes; returns where they start.
+    /// Has `write` fill `length` new bytes; returns where they start. There is room for what [`prepare`](Self::prepare) was told of; more, for a
+    /// sample that stands in for another, is made here.
     ///
     /// # Errors
-    /// What `write` returns.
-    ///
-    /// # Panics
-    /// Where there is less room, which [`prepare`](Self::prepare) was told of.
-    pub(super) fn put<E>(&self, length: usize, write: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<usize, E> {
+    /// [`LoadError::Gpu`] where there is no memory.
+    pub(super) fn put(&self, length: usize, write: impl FnOnce(&mut [u8])) -> Result<usize, LoadError> {
         let at = self.used.fetch_add(length.next_multiple_of(PIECE_ALIGN), Ordering::Relaxed);
-        let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
-        assert!(at + length <= memory.len(), "{length} bytes at {at} of a parcel of {}", memory.len());
-        // SAFETY: inside the buffer; every piece is taken once since `prepare`, so no other reference reaches these bytes while the
-        // parcel is being filled, and the consumer reads it only after the last worker is done.
+        let mut memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
+        while memory.len() < at + length {
+            drop(memory);
+            self.grow(at + length)?;
+            memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
+        }
+        // SAFETY: inside the buffer, which stays while `memory` is held; every piece is taken once since `prepare`, so no other reference reaches
+        // these bytes while the parcel is being filled, and the consumer reads it only after the last worker is done.
         let piece = unsafe { std::slice::from_raw_parts_mut(memory.as_ptr().add(at), length) };
-        write(piece)?;
+        write(piece);
         Ok(at)
+    }
+
+    /// Moves what was put to a buffer of at least `needed` bytes.
+    fn grow(&self, needed: usize) -> Result<(), LoadError> {
+        // Pieces are written under the lock's other side, so none is half written here.
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        if memory.len() < needed {
+            let mut larger = self.gpu.pinned(roomy(needed))?;
+            larger[..memory.len()].copy_from_slice(&memory);
+            *memory = larger;
+        }
+        Ok(())
     }
 
     /// What image `image` of the batch left.

@@ -9,7 +9,9 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::LoadError;
+use super::batch::{Batch, Job, Ring, locked};
 use super::slot::RowBuffer;
+use super::stand_in::{ATTEMPTS, Replaced};
 use super::stats::{Laps, LoaderStats, Meter, Stage};
 use crate::episode::EpisodePlan;
 
@@ -25,6 +27,14 @@ pub trait Fill: Send + Sync + 'static {
 
     /// Plans `step` (0-based) and makes `slot` ready for it; nobody else uses the slot meanwhile.
     fn plan(&self, step: u64, slot: &Self::Slot) -> Result<EpisodePlan, LoadError>;
+
+    /// `plan` with another sample in the place of source `image`, which is corrupt, for the `attempt`th time; `None` where the batch is to fail.
+    ///
+    /// # Errors
+    /// What keeps the other sample from being planned.
+    fn stand_in(&self, _plan: &EpisodePlan, _image: usize, _attempt: u32) -> Result<Option<EpisodePlan>, LoadError> {
+        Ok(None)
+    }
 
     /// Brings source `image` of `plan` into `slot`, while other workers bring other images of the same plan; each image is brought once.
     fn fill(
@@ -48,15 +58,6 @@ const PARTS: usize = 16;
 /// Most images of a task: taking one from the queue costs as much as a tenth of a 32 px view.
 const MOST_IMAGES: usize = 32;
 
-/// One step on its way.
-struct Job {
-    plan: EpisodePlan,
-    slot: usize,
-    images_left: AtomicUsize,
-    /// The error of the lowest source image that failed, so that what is reported does not depend on the threads.
-    failure: Mutex<Option<(usize, LoadError)>>,
-}
-
 struct Shared<P: Fill> {
     producer: P,
     slots: Vec<P::Slot>,
@@ -73,13 +74,6 @@ pub struct Loader<S = RowBuffer> {
     steps: Range<u64>,
     failed: bool,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// What loader and batches need of the shared part, whatever the producer.
-trait Ring<S>: Send + Sync {
-    fn slot(&self, slot: usize) -> &S;
-    fn meter(&self) -> &Meter;
-    fn stop(&self);
 }
 
 impl<P: Fill> Ring<P::Slot> for Shared<P> {
@@ -161,7 +155,7 @@ impl<S> Iterator for Loader<S> {
         self.ring.meter().add(&mut laps);
         let result = received.expect("the ring, which holds the senders, lives as long as the loader");
         self.failed = result.is_err();
-        Some(result.map(|job| Batch { job, ring: self.ring.clone(), free: self.free[slot].clone() }))
+        Some(result.map(|job| Batch::new(job, self.ring.clone(), self.free[slot].clone())))
     }
 }
 
@@ -176,32 +170,6 @@ impl<S> Drop for Loader<S> {
             // Panics of tasks were caught and sent; a thread itself does not panic.
             let _ = thread.join();
         }
-    }
-}
-
-/// A finished batch; dropping it frees its slot for a later step.
-pub struct Batch<S = RowBuffer> {
-    job: Arc<Job>,
-    ring: Arc<dyn Ring<S>>,
-    free: Sender<()>,
-}
-
-impl<S> Batch<S> {
-    /// What it shows.
-    pub fn plan(&self) -> &EpisodePlan {
-        &self.job.plan
-    }
-
-    /// Its memory: all images are in it, and nobody writes until this value is dropped.
-    pub fn slot(&self) -> &S {
-        self.ring.slot(self.job.slot)
-    }
-}
-
-impl<S> Drop for Batch<S> {
-    fn drop(&mut self) {
-        // Fails when the loader is gone: then nobody needs the slot.
-        let _ = self.free.try_send(());
     }
 }
 
@@ -230,7 +198,8 @@ fn plan_steps<P: Fill>(
             }
         };
         let images = plan.images();
-        let job = Arc::new(Job { plan, slot, images_left: AtomicUsize::new(images), failure: Mutex::new(None) });
+        let images_left = AtomicUsize::new(images);
+        let job = Arc::new(Job { plan, slot, images_left, failure: Mutex::default(), stand_ins: Mutex::default() });
         if images == 0 {
             // A rank's part of a short last batch: nothing to render, delivered all the same.
             let _ = shared.full[slot].send(Ok(job));
@@ -259,7 +228,7 @@ fn work<P: Fill>(shared: &Shared<P>, tasks: &Receiver<Task>) {
             if let Err(error) = fill(shared, &mut scratch, &job, image, &mut laps) {
                 // A panic may have left the scratch half-changed.
                 scratch = None;
-                let mut failure = job.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                let mut failure = locked(&job.failure);
                 if failure.as_ref().is_none_or(|(earlier, _)| image < *earlier) {
                     *failure = Some((image, error));
                 }
@@ -270,7 +239,7 @@ fn work<P: Fill>(shared: &Shared<P>, tasks: &Receiver<Task>) {
         shared.meter.add(&mut laps);
         // Release and acquire: whoever takes the last image sees every row.
         if job.images_left.fetch_sub(count, Ordering::AcqRel) == count {
-            let failure = job.failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+            let failure = locked(&job.failure).take();
             let slot = job.slot;
             let _ = shared.full[slot].send(match failure {
                 Some((_, error)) => Err(error),
@@ -280,6 +249,7 @@ fn work<P: Fill>(shared: &Shared<P>, tasks: &Receiver<Task>) {
     }
 }
 
+/// Fills source `image`; where its sample is corrupt, with the first stand-in that is not.
 fn fill<P: Fill>(
     shared: &Shared<P>,
     scratch: &mut Option<P::Scratch>,
@@ -287,9 +257,37 @@ fn fill<P: Fill>(
     image: usize,
     laps: &mut Laps,
 ) -> Result<(), LoadError> {
-    guard(job.plan.step, image, || {
+    let Err(error) = fill_with(shared, scratch, &job.plan, job.slot, image, laps) else { return Ok(()) };
+    for attempt in 0..ATTEMPTS {
+        if !error.is_corrupt_sample() {
+            break;
+        }
+        let other = guard(job.plan.step, image, || shared.producer.stand_in(&job.plan, image, attempt))?;
+        let Some(plan) = other else { break };
+        match fill_with(shared, scratch, &plan, job.slot, image, laps) {
+            Ok(()) => {
+                let (sample, by) = (job.plan.samples[image], plan.samples[image]);
+                locked(&job.stand_ins).push((Replaced { image, sample, by, error }, plan));
+                return Ok(());
+            }
+            Err(theirs) if theirs.is_corrupt_sample() => {}
+            Err(theirs) => return Err(theirs),
+        }
+    }
+    Err(error)
+}
+
+fn fill_with<P: Fill>(
+    shared: &Shared<P>,
+    scratch: &mut Option<P::Scratch>,
+    plan: &EpisodePlan,
+    slot: usize,
+    image: usize,
+    laps: &mut Laps,
+) -> Result<(), LoadError> {
+    guard(plan.step, image, || {
         let scratch = scratch.get_or_insert_with(|| shared.producer.scratch());
-        shared.producer.fill(scratch, &job.plan, image, &shared.slots[job.slot], laps)
+        shared.producer.fill(scratch, plan, image, &shared.slots[slot], laps)
     })
 }
 

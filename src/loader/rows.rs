@@ -3,11 +3,15 @@
 use std::ops::Range;
 
 use super::LoadError;
-use super::ring::{Batch, Fill, Loader};
+use super::batch::Batch;
+use super::ring::{Fill, Loader};
 use super::slot::RowBuffer;
 use super::stats::Laps;
 use crate::episode::EpisodePlan;
 use crate::gpu::Gpu;
+
+/// What debug builds leave in a row before it is rendered, so that tests see a byte that was not.
+const POISON: u8 = 0xA5;
 
 /// Makes the rows of batches; the ring brings threads, order and memory.
 pub trait Produce: Send + Sync + 'static {
@@ -19,6 +23,14 @@ pub trait Produce: Send + Sync + 'static {
 
     /// Plans `step` (0-based).
     fn plan(&self, step: u64) -> Result<EpisodePlan, LoadError>;
+
+    /// `plan` with another sample in the place of source `image`, which is corrupt, for the `attempt`th time; `None` where the batch is to fail.
+    ///
+    /// # Errors
+    /// What keeps the other sample from being planned.
+    fn stand_in(&self, _plan: &EpisodePlan, _image: usize, _attempt: u32) -> Result<Option<EpisodePlan>, LoadError> {
+        Ok(None)
+    }
 
     /// Renders all views of source `image` of `plan`: `rows` are `(row of the plan, its bytes)`, every byte of which is to be written.
     fn render(
@@ -59,6 +71,10 @@ impl<P: Produce> Fill for Rows<P> {
         self.0.plan(step)
     }
 
+    fn stand_in(&self, plan: &EpisodePlan, image: usize, attempt: u32) -> Result<Option<EpisodePlan>, LoadError> {
+        self.0.stand_in(plan, image, attempt)
+    }
+
     fn fill(
         &self,
         scratch: &mut P::Scratch,
@@ -70,7 +86,11 @@ impl<P: Produce> Fill for Rows<P> {
         let mut rows = plan.rows_of(image).map(|row| {
             // SAFETY: `rows_of` of different images are disjoint, the ring has each image filled once, each row is visited once, and
             // the consumer gets the slot only after the last image.
-            (row, unsafe { slot.row(row) })
+            let bytes = unsafe { slot.row(row) };
+            if cfg!(debug_assertions) {
+                bytes.fill(POISON);
+            }
+            (row, bytes)
         });
         self.0.render(scratch, plan, image, &mut rows, laps)
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::LoadError;
 use super::parcel::{Parcel, RegionSource};
 use super::ring::{Fill, Loader};
+use super::stand_in;
 use super::stats::{Laps, Stage};
 use super::views::{LoaderOptions, decode_failure, plan_of};
 use crate::augment::want::shared_region;
@@ -80,6 +81,10 @@ impl Fill for Sources {
         Ok(plan)
     }
 
+    fn stand_in(&self, plan: &EpisodePlan, image: usize, attempt: u32) -> Result<Option<EpisodePlan>, LoadError> {
+        stand_in::stand_in(&self.set, &self.planner, self.options.corrupt, plan, image, attempt)
+    }
+
     fn fill(
         &self,
         decoder: &mut Decoder,
@@ -96,12 +101,20 @@ impl Fill for Sources {
             source.held = region;
             source.stride = stride_of(region.width);
             source.plane = source.stride * region.height;
-            let put = if self.expands(stored.info.codec) {
-                put_record(stored, plan.sizes[image], parcel, source)
+            let failed = |error| decode_failure(&self.set, plan.samples[image], error);
+            if self.expands(stored.info.codec) {
+                let copied = expansion_of(stored, plan.sizes[image], source).map_err(failed)?;
+                source.at = parcel.put(copied.len(), |piece| piece.copy_from_slice(copied))?;
             } else {
-                put_pixels(decoder, stored, plan.sizes[image], parcel, source)
-            };
-            put.map_err(|error| decode_failure(&self.set, plan.samples[image], error))?;
+                let want = Want { region, verify: stored.check_parts };
+                let decoded = decoder.decode(stored.info.codec, stored.bytes, plan.sizes[image], want);
+                let pixels = decoded.map_err(failed)?.pixels;
+                if pixels.is_gray() {
+                    source.plane = 0;
+                }
+                source.at =
+                    parcel.put(source.pixel_bytes() as usize, |piece| pixels.lay_out(source.stride as usize, piece))?;
+            }
         }
         laps.mark(Stage::Decode);
         laps.count(plan.rows_of(image).count() as u64);
@@ -145,13 +158,12 @@ fn stride_of(width: u32) -> u32 {
     width.next_multiple_of(4)
 }
 
-/// Copies the bands of a coefficient record and lists what makes pixels of them.
-fn put_record(
-    stored: Stored<'_>,
+/// Lists what makes the pixels of `source` out of a coefficient record; gives the bands of the record that are to be copied.
+fn expansion_of<'a>(
+    stored: Stored<'a>,
     size: Size,
-    parcel: &Parcel,
     source: &mut RegionSource,
-) -> Result<(), decode::DecodeError> {
+) -> Result<&'a [u8], decode::DecodeError> {
     let pixels = PixelPlace { offset: 0, stride: source.stride, plane: source.plane };
     let job = Job {
         record: stored.bytes,
@@ -166,29 +178,5 @@ fn put_record(
     if taken.gray {
         source.plane = 0;
     }
-    source.at = parcel.put(taken.copy.len(), |piece| {
-        piece.copy_from_slice(&stored.bytes[taken.copy]);
-        Ok::<_, decode::DecodeError>(())
-    })?;
-    Ok(())
-}
-
-/// Decodes the region and lays its planes into the parcel.
-fn put_pixels(
-    decoder: &mut Decoder,
-    stored: Stored<'_>,
-    size: Size,
-    parcel: &Parcel,
-    source: &mut RegionSource,
-) -> Result<(), decode::DecodeError> {
-    let want = Want { region: source.held, verify: stored.check_parts };
-    let pixels = decoder.decode(stored.info.codec, stored.bytes, size, want)?.pixels;
-    if pixels.is_gray() {
-        source.plane = 0;
-    }
-    source.at = parcel.put(source.pixel_bytes() as usize, |piece| {
-        pixels.lay_out(source.stride as usize, piece);
-        Ok::<_, decode::DecodeError>(())
-    })?;
-    Ok(())
+    Ok(&stored.bytes[taken.copy])
 }

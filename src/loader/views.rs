@@ -7,6 +7,7 @@ use super::LoadError;
 use super::executor::AnyRenderer;
 use super::ring::Loader;
 use super::rows::{Produce, RingSize};
+use super::stand_in::{self, OnCorrupt};
 use super::stats::{Laps, Stage};
 use crate::augment::cpu::to_unit_f32;
 use crate::augment::want::shared_region;
@@ -29,6 +30,8 @@ pub struct LoaderOptions {
     pub executor: Executor,
     /// Type of the values.
     pub delivery: Delivery,
+    /// What becomes of corrupt samples.
+    pub corrupt: OnCorrupt,
 }
 
 impl Default for LoaderOptions {
@@ -39,6 +42,7 @@ impl Default for LoaderOptions {
             limits: Limits::default(),
             executor: Executor::default(),
             delivery: Delivery::default(),
+            corrupt: OnCorrupt::default(),
         }
     }
 }
@@ -114,10 +118,13 @@ fn ring_size(planner: &Planner, set: &ShardSet, options: LoaderOptions) -> RingS
 
 /// The plan of `step` over `set`.
 pub(super) fn plan_of(planner: &Planner, set: &ShardSet, step: u64) -> Result<EpisodePlan, LoadError> {
-    planner.plan(step, |sample| {
-        let info = set.info(sample.into())?;
-        Ok(SampleMeta { size: info.size, label: info.label })
-    })
+    planner.plan(step, |sample| meta_of(set, sample))
+}
+
+/// What planning needs of `sample`.
+pub(super) fn meta_of(set: &ShardSet, sample: u32) -> Result<SampleMeta, LoadError> {
+    let info = set.info(sample.into())?;
+    Ok(SampleMeta { size: info.size, label: info.label })
 }
 
 /// The error of a sample that does not decode, with its name.
@@ -162,6 +169,10 @@ impl Produce for Views {
             self.set.read_ahead(sample.into())?;
         }
         Ok(plan)
+    }
+
+    fn stand_in(&self, plan: &EpisodePlan, image: usize, attempt: u32) -> Result<Option<EpisodePlan>, LoadError> {
+        stand_in::stand_in(&self.set, &self.planner, self.options.corrupt, plan, image, attempt)
     }
 
     fn render(

@@ -24,6 +24,8 @@ pub enum Purpose {
     Turn = 7,
     /// Labelled episodes of few-shot evaluation.
     FewShot = 8,
+    /// Samples that take the place of corrupt ones.
+    StandIn = 9,
 }
 
 /// A family of draws that is independent of every other seed's and purpose's.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 use tempfile::TempDir;
 
-use super::checkpoint::{self, Checkpoint, Meta, keep_last, numbered_path, rolling_path};
+use super::checkpoint::{self, Checkpoint, Meta, keep_last, keep_previous, numbered_path, rolling_path};
 use super::log::{Accuracies, RunLog, Summary, TrainLine, write_summary};
 use super::progress::{Progress, Reporter};
 use super::run_dir::RunDir;
@@ -126,6 +126,8 @@ impl Records {
             records.say(&format!("note: {note}"));
         }
         records.say(&format!("run {}", records.run.path().display()));
+        let damaged = records.run.damaged_checkpoints().iter().map(|error| format!("warning: {error}"));
+        damaged.collect::<Vec<_>>().iter().for_each(|line| records.say(line));
         Ok(records)
     }
 
@@ -370,6 +372,7 @@ impl Records {
             checkpoint::write(&numbered_path(folder, position.iter), &meta, &model, &state)?;
             keep_last(folder, usize::try_from(self.config.keep_checkpoints).unwrap_or(usize::MAX))?;
         }
+        keep_previous(folder)?;
         checkpoint::write(&rolling_path(folder), &meta, &model, &state)?;
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::atomic;
-use super::checkpoint::{self, CheckpointError};
+use super::checkpoint::{self, CheckpointError, Newest};
 use crate::config::{Config, ConfigError, Difference};
 
 /// The resolved config.
@@ -47,7 +47,7 @@ pub enum RunDirError {
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
-    newest: Option<PathBuf>,
+    newest: Newest,
     _lock: File,
 }
 
@@ -73,7 +73,7 @@ impl RunDir {
         let saved = saved_path.exists().then(|| Config::read_resolved(&saved_path)).transpose()?;
         let newest = checkpoint::newest(&path)?;
         config.run_id = Some(id);
-        match (&newest, &saved) {
+        match (&newest.path, &saved) {
             (Some(newest), _) if config.fresh => return Err(RunDirError::NotFresh { checkpoint: newest.clone() }),
             (Some(_), None) => return Err(RunDirError::NoConfig { path }),
             (Some(_), Some(saved)) => {
@@ -99,7 +99,12 @@ impl RunDir {
 
     /// The checkpoint that the run goes on from; `None` where it is new.
     pub fn newest_checkpoint(&self) -> Option<&Path> {
-        self.newest.as_deref()
+        self.newest.path.as_deref()
+    }
+
+    /// What is wrong with the checkpoints that seem newer than that one.
+    pub fn damaged_checkpoints(&self) -> &[CheckpointError] {
+        &self.newest.damaged
     }
 }
 

@@ -2,6 +2,8 @@
 #![allow(dead_code, unreachable_pub, reason = "shared by test files, each of which uses its part")]
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+pub mod events;
+
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

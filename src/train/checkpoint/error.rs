@@ -47,3 +47,11 @@ pub enum CheckpointError {
     #[error("{}: the checkpoint is of {saved}, this run is of {wanted}: give --arch {saved}, or another checkpoint", path.display())]
     OtherArch { path: PathBuf, saved: String, wanted: String },
 }
+
+impl CheckpointError {
+    /// Whether the file's content is not what was written, so that an earlier checkpoint may serve.
+    pub fn is_damage(&self) -> bool {
+        use CheckpointError::{Damaged, Meta, NotOurs, NotSafetensors, WrongLength};
+        matches!(self, NotSafetensors { .. } | WrongLength { .. } | NotOurs { .. } | Meta { .. } | Damaged { .. })
+    }
+}

@@ -1,9 +1,10 @@
-//! The checkpoints of a run's folder: their names, the newest, the ones to keep.
+//! The checkpoints of a run's folder: their names, the newest that is whole, the ones to keep.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{CheckpointError, Result, read_meta};
+use super::{Checkpoint, CheckpointError, Result, read_meta};
+use crate::train::atomic;
 
 /// The rolling checkpoint of a run's folder.
 pub fn rolling_path(folder: &Path) -> PathBuf {
@@ -15,19 +16,67 @@ pub fn numbered_path(folder: &Path, iter: u64) -> PathBuf {
     folder.join(format!("checkpoint-{iter}.safetensors"))
 }
 
-/// The checkpoint in `folder` with the most iterations, rolling or numbered.
+/// The rolling checkpoint before that one.
+pub fn previous_path(folder: &Path) -> PathBuf {
+    folder.join("checkpoint-previous.safetensors")
+}
+
+/// What a run goes on from.
+#[derive(Debug, Default)]
+pub struct Newest {
+    /// The newest checkpoint that is whole; `None` where there is none at all.
+    pub path: Option<PathBuf>,
+    /// Those that seem newer and are damaged.
+    pub damaged: Vec<CheckpointError>,
+}
+
+/// The whole checkpoint in `folder` with the most iterations: each is read and verified, from the newest on, until one is.
 ///
 /// # Errors
-/// Where the folder or a checkpoint in it cannot be read.
-pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
-    let rolling = Some(rolling_path(folder)).filter(|path| path.exists());
-    let numbered = numbered(folder)?.pop().map(|(_, path)| path);
-    let (rolling, numbered) = match (rolling, numbered) {
-        (Some(rolling), Some(numbered)) => (rolling, numbered),
-        (one, other) => return Ok(one.or(other)),
-    };
-    let rolling_is_newer = read_meta(&rolling)?.iter >= read_meta(&numbered)?.iter;
-    Ok(Some(if rolling_is_newer { rolling } else { numbered }))
+/// Where the folder or a checkpoint in it cannot be read, and where all of them are damaged.
+pub fn newest(folder: &Path) -> Result<Newest> {
+    let mut damaged = Vec::new();
+    for (_, path) in by_age(folder)? {
+        match Checkpoint::read(&path) {
+            Ok(_) => return Ok(Newest { path: Some(path), damaged }),
+            Err(error) if error.is_damage() => damaged.push(error),
+            Err(error) => return Err(error),
+        }
+    }
+    if damaged.is_empty() { Ok(Newest::default()) } else { Err(damaged.swap_remove(0)) }
+}
+
+/// All checkpoints of `folder`, the newest first; one that does not say its iteration counts by its name, the rolling ones as the newest.
+fn by_age(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
+    let rolling = [rolling_path(folder), previous_path(folder)].into_iter().filter(|path| path.exists());
+    let mut found = rolling.map(|path| (u64::MAX, path)).chain(numbered(folder)?).collect::<Vec<_>>();
+    for (iter, path) in &mut found {
+        match read_meta(path) {
+            Ok(meta) => *iter = meta.iter,
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    // The sort is stable: of two that are as old, the rolling one.
+    found.sort_by_key(|(iter, _)| std::cmp::Reverse(*iter));
+    Ok(found)
+}
+
+/// Gives the rolling checkpoint its second name, under which it stays when another takes its place.
+///
+/// # Errors
+/// Where the file can be neither linked nor copied.
+pub fn keep_previous(folder: &Path) -> Result<()> {
+    let (rolling, previous) = (rolling_path(folder), previous_path(folder));
+    if !rolling.exists() {
+        return Ok(());
+    }
+    atomic::replace(&previous, |partial| {
+        let _ = fs::remove_file(partial);
+        // Not every file system has links.
+        fs::hard_link(&rolling, partial).or_else(|_| fs::copy(&rolling, partial).map(drop))
+    })
+    .map_err(|reason| CheckpointError::Io { path: previous, action: "keep", reason })
 }
 
 /// Deletes all numbered checkpoints in `folder` but the last `keep`.

@@ -25,7 +25,7 @@ use super::atomic;
 use crate::config::{Arch, Value};
 pub(super) use bytes::{Stored, tensor as to_tensor};
 pub use error::CheckpointError;
-pub use folder::{keep_last, newest, numbered_path, rolling_path};
+pub use folder::{Newest, keep_last, keep_previous, newest, numbered_path, previous_path, rolling_path};
 
 /// Version of the layout that is written; others are refused.
 const VERSION: u32 = 1;
