@@ -17,7 +17,7 @@ use metacl::augment::{TaskPolicy, ViewSpec, recipe};
 use metacl::episode::{EpisodeSpec, Order, Planner};
 use metacl::gpu::GpuError;
 use metacl::gpu::fake::{Fake, Mode};
-use metacl::loader::{Delivery, Expansions, LoaderOptions, load_sources, load_views, load_views_pinned};
+use metacl::loader::{Delivery, Expansions, LoaderOptions, OnCorrupt, load_sources, load_views, load_views_pinned};
 use metacl::shard::{ShardSet, Verify};
 use metacl::stage::{Engine, EngineError, Resident, Stage, StageError, Uploader};
 use stage_support::{Device, contradictory, mixed, small};
@@ -43,7 +43,7 @@ fn planner_of(set: &ShardSet, size: u32, batch: u32) -> Planner {
 }
 
 fn options() -> LoaderOptions {
-    LoaderOptions { workers: 2, slots: 4, ..LoaderOptions::default() }
+    LoaderOptions { workers: 2, slots: 4, corrupt: OnCorrupt::Substitute, ..LoaderOptions::default() }
 }
 
 /// What the CPU's loader delivers.
@@ -111,6 +111,35 @@ fn uploads_are_in_order_too() {
         device.fake.drain().unwrap();
         assert!(kept == expected, "{mode:?}");
         assert_eq!(device.fake.faults(), []);
+    }
+}
+
+/// Stand-ins need other room than what they stand for.
+#[test]
+fn stand_ins_of_corrupt_samples_are_those_of_the_cpu() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = mixed(folder.path());
+    let damaged: Vec<u64> = (0..set.len()).step_by(3).collect();
+    for path in metacl::shard::shard_files(folder.path()).unwrap() {
+        let mut bytes = std::fs::read(&path).unwrap();
+        for &sample in &damaged {
+            let record = set.stored(sample).unwrap().bytes;
+            if let Some(at) = bytes.windows(record.len()).position(|window| window == record) {
+                bytes[at + record.len() / 2] ^= 0x10;
+                bytes[at + record.len() - 1] ^= 0x10;
+            }
+        }
+        std::fs::write(path.with_extension("new"), bytes).unwrap();
+        std::fs::rename(path.with_extension("new"), path).unwrap();
+    }
+    let set = Arc::new(ShardSet::open(folder.path()).unwrap());
+    let mut loader = load_views(set.clone(), planner(&set, 32), options(), STEPS).unwrap();
+    assert!(loader.any(|batch| !batch.unwrap().replaced().is_empty()));
+    for expansions in [Expansions::Device, Expansions::Host] {
+        for mode in [Mode::Eager, Mode::Random(1)] {
+            let got = staged(&set, 32, expansions, &Device::new(mode));
+            assert!(got == expected(&set, 32), "{mode:?}, {expansions:?}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use metacl::rng::{Purpose, Stream};
-use metacl::train::checkpoint::{Checkpoint, previous_path, rolling_path};
+use metacl::train::checkpoint::{Checkpoint, numbered_path, previous_path, rolling_path};
 use tch::Tensor;
 use train_support::events::{event_file, scalars};
 use train_support::{SHORT, dataset, lines};
@@ -64,16 +64,22 @@ fn kill(folder: &Path, id: &str, more: &[&str], after: usize, late: Duration) ->
     running
 }
 
+/// A new file of that name: the old one may have a second name, which keeps its content.
+fn put(path: PathBuf, bytes: &[u8]) {
+    let _ = fs::remove_file(&path);
+    fs::write(path, bytes).unwrap();
+}
+
 /// What a crash of the machine or a bad disk may leave besides: the newest checkpoint torn, half a line, half an event, half a file.
 fn damage(run: &Path, how: u32) {
     let cut = |path: PathBuf, part: usize| {
         if let Ok(bytes) = fs::read(&path) {
-            fs::write(&path, &bytes[..bytes.len() / 4 * part]).unwrap();
+            put(path, &bytes[..bytes.len() / 4 * part]);
         }
     };
     match how % 6 {
         0 if previous_path(run).exists() => cut(rolling_path(run), 2),
-        1 if previous_path(run).exists() => fs::write(rolling_path(run), [0; 4096]).unwrap(),
+        1 if previous_path(run).exists() => put(rolling_path(run), &[0; 4096]),
         2 => fs::write(run.join(".checkpoint.safetensors.partial"), b"half").unwrap(),
         3 => {
             let path = run.join("metrics.jsonl");
@@ -98,8 +104,8 @@ fn a_run_killed_over_and_over_ends_as_an_unbroken_one() {
         let (mut killed, mut damaged) = (0, 0);
         for attempt in 0..kills {
             let draw = Stream::new(7, Purpose::Synthetic).draw([case, attempt, 0, 0]);
-            let after = 1 + draw.integer((ITERS / 8) as u32) as usize;
-            let late = Duration::from_micros(draw.integer(30_000).into());
+            let after = 1 + draw.integer(ITERS as u64 / 8) as usize;
+            let late = Duration::from_micros(draw.integers(1, 30_000).1);
             if kill(folder.path(), &id, more, after, late) {
                 killed += 1;
                 damage(&broken, attempt);
@@ -140,14 +146,15 @@ fn a_torn_checkpoint_costs_one_interval() {
     let (torn, _) = to_the_end(folder.path(), "torn", &more);
     let newest = rolling_path(&torn);
     let bytes = fs::read(&newest).unwrap();
-    fs::write(&newest, &bytes[..bytes.len() - 1]).unwrap();
+    put(newest, &bytes[..bytes.len() - 1]);
+    fs::remove_file(numbered_path(&torn, ITERS as u64)).unwrap();
     let (_, text) = to_the_end(folder.path(), "torn", &more);
     assert!(text.contains("checkpoint.safetensors: cut short"), "{text}");
     assert!(text.contains(&format!("resumed at iteration {}", ITERS - 4)), "{text}");
     assert_eq!(lines(&torn), lines(&whole));
 
-    for path in [rolling_path(&torn), previous_path(&torn)] {
-        fs::write(path, b"").unwrap();
+    for path in [rolling_path(&torn), previous_path(&torn), numbered_path(&torn, ITERS as u64)] {
+        put(path, b"");
     }
     let output = command(folder.path(), "torn", &more).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);

@@ -8,7 +8,6 @@ mod train_support;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use metacl::train::TrainError;
 use train_support::{SHORT, dataset, lines, loaded, run};
 
 #[test]
@@ -103,17 +102,55 @@ fn a_finished_run_is_judged_and_its_encoder_evaluates() {
     assert!(accuracy > 0.9, "{accuracy}");
 }
 
+/// Flips a byte in the records of `samples` of the training split.
+fn damage(data: &Path, samples: &[usize]) {
+    let shard = data.join("train/00000.mcs");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    samples.iter().for_each(|sample| bytes[64 + 3072 * sample + 7] ^= 1);
+    std::fs::write(&shard, bytes).unwrap();
+}
+
 #[test]
-fn damage_in_a_record_ends_the_run_with_its_name() {
+fn a_damaged_record_ends_the_run_with_its_name_where_the_run_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     dataset(&data);
-    let shard = data.join("train/00000.mcs");
-    let mut bytes = std::fs::read(&shard).unwrap();
-    bytes[64 + 3072 * 5 + 7] ^= 1;
-    std::fs::write(&shard, bytes).unwrap();
-    let error = run(&loaded(&data, &[]), &folder.path().join("logs"), "").unwrap_err();
-    assert!(matches!(error, TrainError::Load(metacl::loader::LoadError::Shard(_))), "{error}");
+    damage(&data, &[5]);
+    let error = run(&loaded(&data, &["--corrupt", "error"]), &folder.path().join("logs"), "").unwrap_err();
+    assert!(error.to_string().contains("00000.mcs: sample 5, byte"), "{error}");
+}
+
+#[test]
+fn damaged_records_give_way_to_others_and_are_listed_up_to_a_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    dataset(&data);
+    damage(&data, &[5, 17]);
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let loaded = loaded(&data, &["--max_corrupt", "0.05", "--iters", "10"]);
+    let text = run(&loaded, &whole, "").unwrap();
+    assert!(text.contains("quarantine.jsonl"), "{text}");
+    run(&loaded, &broken, "5/10").unwrap();
+    run(&loaded, &broken, "").unwrap();
+    for logs in [&whole, &broken] {
+        let path = logs.join("default/runs/a/quarantine.jsonl");
+        let list = std::fs::read_to_string(path).unwrap();
+        let mut listed: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        listed.sort_by_key(|one| one["sample"].as_u64());
+        let samples: Vec<_> =
+            listed.iter().map(|one| (one["sample"].as_u64().unwrap(), one["offset"].as_u64().unwrap())).collect();
+        assert_eq!(samples, [(5, 64 + 3072 * 5), (17, 64 + 3072 * 17)], "each once");
+        assert!(listed[0]["file"].as_str().unwrap().ends_with("train/00000.mcs") && listed[0]["name"] == "05");
+        let summary = std::fs::read_to_string(logs.join("default/runs/a/summary.json")).unwrap();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&summary).unwrap()["corrupt_samples"], 2);
+    }
+    assert_eq!(lines(&broken.join("default/runs/a")), lines(&whole.join("default/runs/a")));
+
+    damage(&data, &[30]);
+    let error = run(&loaded, &folder.path().join("third"), "").unwrap_err();
+    assert!(error.to_string().contains("3 of 40 samples are corrupt"), "{error}");
+    let list = std::fs::read_to_string(folder.path().join("third/default/runs/a/quarantine.jsonl")).unwrap();
+    assert_eq!(list.lines().count(), 3);
 }
 
 fn program(folder: &Path, more: &[&str]) -> Output {

@@ -52,6 +52,7 @@ impl Check<'_> {
         for (key, frequency) in frequencies {
             self.need(frequency > 0, key, "it counts steps, from 1 (1e16: never)")?;
         }
+        self.need((0.0..=1.0).contains(&c.max_corrupt), "max_corrupt", "it is a share of the samples, 0 to 1")?;
         self.need(c.keep_checkpoints > 0, "keep_checkpoints", "at least 1 is kept")?;
         self.need(c.eval_samples != Some(0), "eval_samples", "at least 1 is needed")?;
         self.need(c.test_bs > 0, "test_bs", "at least 1 is needed")?;

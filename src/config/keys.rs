@@ -3,8 +3,8 @@
 
 use super::table::{Group, Key, keys};
 use super::value::{
-    Arch, Augment, Dist, Family, FewShotHead, GpuDecode, Head, Init, LrSchedule, Opt, Precision, Problem, TaskRot,
-    Value, Verify,
+    Arch, Augment, Corrupt, Dist, Family, FewShotHead, GpuDecode, Head, Init, LrSchedule, Opt, Precision, Problem,
+    TaskRot, Value, Verify,
 };
 
 keys! {
@@ -57,6 +57,10 @@ keys! {
         image_size: Option<u32> = None;
         /// when the checksums of what is read are compared: always, first (at the first read of a record), never
         verify: Verify = Verify::Always;
+        /// damaged samples, listed in quarantine.jsonl: substitute: others, drawn by seed, epoch and sample, take their place; error: the run ends
+        corrupt: Corrupt = Corrupt::Substitute;
+        /// the largest share of a dataset's samples that may be corrupt before the run ends
+        max_corrupt: f64 = 0.01;
         /// images in a batch over all processes; each image is a class of the task
         batch_size: u64 = 256;
         /// where views are rendered; auto: on the GPU where there is one

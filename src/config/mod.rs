@@ -31,8 +31,8 @@ pub use resume::{Difference, MAY_CHANGE};
 pub use specs::{EvalPolicies, ViewPolicies};
 pub use table::{Group, Key};
 pub use value::{
-    Arch, Augment, Dist, Family, FewShotHead, GpuDecode, Head, Init, LrSchedule, Opt, Precision, Problem, TaskRot,
-    Value, Verify,
+    Arch, Augment, Corrupt, Dist, Family, FewShotHead, GpuDecode, Head, Init, LrSchedule, Opt, Precision, Problem,
+    TaskRot, Value, Verify,
 };
 
 /// The key of this name or alias (underscores, no dashes).

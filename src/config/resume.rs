@@ -28,6 +28,8 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
     ("gpu_decode", "the same pixels"),
     ("kernel_cache", "where compiled code is kept"),
     ("channels_last", "speed; may change the rounding of sums"),
+    ("corrupt", "whether a run goes on, not what it does"),
+    ("max_corrupt", "whether a run goes on, not what it does"),
     ("verify", "what is looked at, not what is done"),
     ("workers", "batches do not depend on threads"),
     ("threads", "speed; may change the rounding of sums"),

@@ -273,6 +273,13 @@ choices! {
         /// The loader's threads: pixels go to the device.
         Host = "host",
     }
+    /// What becomes of samples that are damaged or do not decode.
+    Corrupt {
+        /// Another sample takes their place.
+        Substitute = "substitute",
+        /// They end the run.
+        Error = "error",
+    }
     /// When checksums are compared.
     Verify {
         /// At every read, of what is read.

@@ -9,7 +9,7 @@
 //! Step `k` lives in slot `k % slots`: workers write rows where the consumer reads them; nothing is collated or reordered.
 //! Errors and panics of a worker reach the consumer as the error of that step; a corrupt sample may be replaced instead (`stand_in`). Dropping the [`Loader`] stops and joins all threads.
 //!
-//! - `ring`: slots, channels, threads, over any [`Fill`]; `batch`: what they bring; `stand_in`: samples in the place of corrupt ones. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
+//! - `ring`: slots, channels, threads, over any [`Fill`]; `batch`: what they bring; `stand_in`: samples in the place of corrupt ones; `quarantine`: which they were. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
 //! - `views`: the producer of views: record, decode, render.
 //! - `sources`: the producer for devices that render themselves: record, decode or not; `parcel`: the memory of those.
 //!   [`stats`]: who was busy and who waited.
@@ -19,6 +19,7 @@
 mod batch;
 mod executor;
 mod parcel;
+mod quarantine;
 mod ring;
 mod rows;
 mod slot;
@@ -35,6 +36,7 @@ use crate::shard::{Refusal, Section, ShardError};
 
 pub use batch::Batch;
 pub use parcel::{ImageSources, PIECE_ALIGN, Parcel, RegionSource, roomy};
+pub use quarantine::{Corrupt, Quarantine};
 pub use ring::{Fill, Loader};
 pub use rows::{Produce, RingSize};
 pub use slot::RowBuffer;
@@ -83,6 +85,21 @@ pub enum LoadError {
         image: usize,
         /// The panic's message.
         message: String,
+    },
+    /// More corrupt samples than the run puts up with.
+    #[error(
+        "{count} of {samples} samples are corrupt, more than the share {most} that max_corrupt allows; the first: {first}; \
+         see quarantine.jsonl, mend the dataset with `metacl-shard verify` and `repair`, or raise max_corrupt"
+    )]
+    TooManyCorrupt {
+        /// Corrupt samples.
+        count: u64,
+        /// Samples of the dataset.
+        samples: u64,
+        /// The largest share, 0..=1.
+        most: f64,
+        /// What is wrong with the first one.
+        first: String,
     },
     /// A device, or memory for it.
     #[error(transparent)]

@@ -110,6 +110,15 @@ impl ShardSet {
         file.name(sample)
     }
 
+    /// The file that holds a sample, and the first byte of its record there.
+    ///
+    /// # Errors
+    /// As [`info`](Self::info).
+    pub fn place(&self, index: u64) -> Result<(String, u64), ShardError> {
+        let (file, sample) = self.locate(index)?;
+        Ok((file.path().display().to_string(), file.info(sample)?.offset))
+    }
+
     /// The stored bytes of a sample.
     ///
     /// # Errors

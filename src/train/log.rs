@@ -201,6 +201,8 @@ pub struct Summary {
     /// Of torch's tensors on the GPU in training, since the run began or went on; absent on the CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_memory_bytes: Option<u64>,
+    /// Damaged or undecodable samples, of all splits, in whose place others stood.
+    pub corrupt_samples: u64,
     #[serde(flatten)]
     pub accuracies: Accuracies,
 }

@@ -114,6 +114,7 @@ pub fn train(
         let iter = position.iter;
         let due = |frequency: u64| iter.is_multiple_of(frequency) || last;
         if due(rhythm.log_freq) {
+            records.list_corrupt(comm)?;
             position.loss_sum = loss_sum.double_value(&[]);
             records.train_line(&mut position, rhythm.iters, &forward, task.accuracy_name(), lr)?;
             loss_sum = Tensor::from(0.0).to_device(device);

@@ -1,17 +1,19 @@
 //! The records of one run: its folder, log, checkpoints, clock and console, behind one face for the loop.
 
 mod people;
+mod quarantine;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tch::Device;
 use tempfile::TempDir;
 
-use super::checkpoint::{self, Checkpoint, Meta, keep_last, keep_previous, numbered_path, rolling_path};
+use super::checkpoint::{self, Checkpoint, Meta, keep_last, numbered_path};
 use super::log::{Accuracies, RunLog, Summary, TrainLine, write_summary};
 use super::progress::{Progress, Reporter};
 use super::run_dir::RunDir;
@@ -20,6 +22,7 @@ use super::{TrainError, judge};
 use crate::config::{Config, Loaded, Value};
 use crate::device::interop;
 use crate::episode::EpisodePlan;
+use crate::loader::Quarantine;
 use crate::optim::Optimizer;
 
 /// The source that every run has: the dataset, by its identity.
@@ -75,6 +78,8 @@ pub struct Records {
     processes: u64,
     /// The network's device, and most bytes of tensors at once up to the last log line.
     memory: (Device, Option<u64>),
+    /// The corrupt samples that were met.
+    quarantine: Option<Arc<Quarantine>>,
 }
 
 /// Time and images since the last log line or checkpoint.
@@ -94,8 +99,9 @@ impl Clock {
 }
 
 impl Drop for Records {
-    /// Leaves the console at the start of a line, for whoever writes next.
+    /// Leaves the console at the start of a line, for whoever writes next, and no corrupt sample unlisted.
     fn drop(&mut self) {
+        let _ = self.list_own_corrupt();
         let _ = self.reporter.end_line();
     }
 }
@@ -121,6 +127,7 @@ impl Records {
             following: None,
             processes: 1,
             memory: (Device::Cpu, None),
+            quarantine: None,
         };
         for note in &loaded.notes {
             records.say(&format!("note: {note}"));
@@ -325,6 +332,7 @@ impl Records {
         }
         let start = Instant::now();
         let metrics = evaluate()?;
+        self.list_own_corrupt()?;
         if !metrics.is_empty() {
             let iter = position.iter;
             self.log(iter)?.evaluation(iter, &metrics)?;
@@ -372,9 +380,7 @@ impl Records {
             checkpoint::write(&numbered_path(folder, position.iter), &meta, &model, &state)?;
             keep_last(folder, usize::try_from(self.config.keep_checkpoints).unwrap_or(usize::MAX))?;
         }
-        keep_previous(folder)?;
-        checkpoint::write(&rolling_path(folder), &meta, &model, &state)?;
-        Ok(())
+        Ok(checkpoint::write_rolling(folder, &meta, &model, &state)?)
     }
 
     /// Writes `summary.json` and prints what it says.
@@ -403,6 +409,7 @@ impl Records {
             data_wait_share: trained.then(|| (position.wait_seconds / position.train_seconds).min(1.0)),
             train_seconds: position.train_seconds,
             peak_memory_bytes: self.memory.1,
+            corrupt_samples: self.quarantine.as_ref().map_or(0, |quarantine| quarantine.len() as u64),
             accuracies: accuracies.unwrap_or(seen),
         };
         summary.write(self.run.path())?;

@@ -19,7 +19,8 @@ use crate::augment::cuda::{Output, ValueKind};
 use crate::episode::{EpisodePlan, MixPlan, Planner};
 use crate::gpu::{Gpu, GpuError};
 use crate::loader::{
-    Delivery, Expansions, LoadError, Loader, LoaderOptions, LoaderStats, load_sources, load_views, load_views_pinned,
+    Delivery, Expansions, LoadError, Loader, LoaderOptions, LoaderStats, OnCorrupt, Quarantine, Replaced, load_sources,
+    load_views, load_views_pinned,
 };
 use crate::shard::ShardSet;
 use crate::stage::resident::ResidentError;
@@ -73,6 +74,7 @@ pub struct Feeder {
     loader: LoaderOptions,
     device: Device,
     renderer: Renderer,
+    quarantine: Arc<Quarantine>,
 }
 
 /// Who renders.
@@ -90,7 +92,7 @@ struct ByKernels {
     engine: Engine,
     expansions: Expansions,
     /// Datasets that lie on the device, by their identity.
-    residents: Mutex<HashMap<u128, Arc<Resident>>>,
+    residents: Mutex<HashMap<u128, Option<Arc<Resident>>>>,
 }
 
 /// How rows of a batch are mixed.
@@ -105,18 +107,32 @@ pub struct RowMixing {
 impl Feeder {
     /// Views are rendered by the loader's threads; the network lives on `device`.
     pub fn on_cpu(loader: LoaderOptions, device: Device) -> Self {
-        Self { loader, device, renderer: Renderer::Threads }
+        Self::new(loader, device, Renderer::Threads)
     }
 
     /// Views are rendered by the loader's threads for the network on `device`, which is `gpu`.
     pub fn on_cpu_for(gpu: Gpu, loader: LoaderOptions, device: Device) -> Self {
-        Self { loader, device, renderer: Renderer::ThreadsFor(gpu) }
+        Self::new(loader, device, Renderer::ThreadsFor(gpu))
     }
 
     /// Views are rendered by the kernels of `engine`, on whose device the network lives: `device`.
     pub fn by_kernels(loader: LoaderOptions, device: Device, engine: Engine, expansions: Expansions) -> Self {
         let kernels = ByKernels { engine, expansions, residents: Mutex::default() };
-        Self { loader, device, renderer: Renderer::Kernels(Arc::new(kernels)) }
+        Self::new(loader, device, Renderer::Kernels(Arc::new(kernels)))
+    }
+
+    fn new(loader: LoaderOptions, device: Device, renderer: Renderer) -> Self {
+        Self { loader, device, renderer, quarantine: Arc::new(Quarantine::new(1.0)) }
+    }
+
+    /// As it is, but with no more than the share `most` of a dataset's samples corrupt.
+    pub fn with_most_corrupt(self, most: f64) -> Self {
+        Self { quarantine: Arc::new(Quarantine::new(most)), ..self }
+    }
+
+    /// The corrupt samples that its feeds met.
+    pub fn quarantine(&self) -> &Arc<Quarantine> {
+        &self.quarantine
     }
 
     /// Where the network lives.
@@ -148,21 +164,21 @@ impl Feeder {
             Renderer::Kernels(kernels) => kernels,
             Renderer::Threads => {
                 let options = LoaderOptions { delivery: Delivery::U8, ..self.loader };
-                return Ok(self.feed(Way::Threads(load_views(set.clone(), planner, options, steps)?), view));
+                return Ok(self.feed(set, Way::Threads(load_views(set.clone(), planner, options, steps)?), view));
             }
             Renderer::ThreadsFor(gpu) => {
                 let slots = self.loader.slots + STAGED;
                 let options = LoaderOptions { slots, delivery: Delivery::U8, ..self.loader };
                 let loader = load_views_pinned(set.clone(), planner, options, gpu, steps)?;
                 let uploader = Uploader::new(gpu, rows * view.bytes())?;
-                return Ok(self.feed(Way::Uploads(Box::new(Uploads { uploader, loader })), view));
+                return Ok(self.feed(set, Way::Uploads(Box::new(Uploads { uploader, loader })), view));
             }
         };
         // At most all rows are mixed.
         let mixed = if mixing.is_some() { rows } else { 0 };
         let output = Output { kind: ValueKind::F32, channels_last: false };
         let stage = Stage::new(&kernels.engine, view, output, rows + mixed)?;
-        let source = match kernels.resident(set)? {
+        let source = match kernels.resident(set, self.loader.corrupt)? {
             Some(resident) => {
                 let plans = LoaderOptions { delivery: Delivery::Nothing, ..self.loader };
                 Source::Resident(load_views(set.clone(), planner, plans, steps)?, resident)
@@ -173,7 +189,7 @@ impl Feeder {
                 Source::Parcels(load_sources(set.clone(), planner, options, kernels.expansions, gpu, steps)?, slots)
             }
         };
-        Ok(self.feed(Way::Kernels(Box::new(Staged { stage, source, mixing })), view))
+        Ok(self.feed(set, Way::Kernels(Box::new(Staged { stage, source, mixing })), view))
     }
 
     /// Plans of `steps` without images.
@@ -183,27 +199,32 @@ impl Feeder {
     pub fn plans(&self, set: &Arc<ShardSet>, planner: Planner, steps: Range<u64>) -> Result<Feed, FeedError> {
         let view = planner.spec().view;
         let options = LoaderOptions { delivery: Delivery::Nothing, ..self.loader };
-        Ok(self.feed(Way::Plans(load_views(set.clone(), planner, options, steps)?), view))
+        Ok(self.feed(set, Way::Plans(load_views(set.clone(), planner, options, steps)?), view))
     }
 
-    fn feed(&self, way: Way, view: ViewSpec) -> Feed {
-        Feed { way, view, device: self.device, failed: false }
+    fn feed(&self, set: &Arc<ShardSet>, way: Way, view: ViewSpec) -> Feed {
+        let quarantine = self.quarantine.clone();
+        Feed { way, view, device: self.device, set: set.clone(), quarantine, failed: false }
     }
 }
 
 impl ByKernels {
-    /// `set` on the device, where it fits there.
-    fn resident(&self, set: &Arc<ShardSet>) -> Result<Option<Arc<Resident>>, FeedError> {
+    /// `set` on the device, where it fits there and, if others are to stand in for corrupt samples, has none.
+    fn resident(&self, set: &Arc<ShardSet>, corrupt: OnCorrupt) -> Result<Option<Arc<Resident>>, FeedError> {
         let mut residents = self.residents.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(resident) = residents.get(&set.identity()) {
-            return Ok(Some(resident.clone()));
+        if let Some(known) = residents.get(&set.identity()) {
+            return Ok(known.clone());
         }
         let gpu = self.engine.gpu();
         let most = gpu.memory()?.free / RESIDENT_SHARE;
         let Some(size) = Resident::fits(set, most as u64)? else { return Ok(None) };
-        let resident = Arc::new(Resident::upload(set, size, gpu)?);
+        let resident = match Resident::upload(set, size, gpu) {
+            Ok(resident) => Some(Arc::new(resident)),
+            Err(ResidentError::Load(error)) if corrupt == OnCorrupt::Substitute && error.is_corrupt_sample() => None,
+            Err(error) => return Err(error.into()),
+        };
         residents.insert(set.identity(), resident.clone());
-        Ok(Some(resident))
+        Ok(resident)
     }
 }
 
@@ -212,6 +233,8 @@ pub struct Feed {
     way: Way,
     view: ViewSpec,
     device: Device,
+    set: Arc<ShardSet>,
+    quarantine: Arc<Quarantine>,
     failed: bool,
 }
 
@@ -272,17 +295,19 @@ impl Feed {
 
     fn advance(&mut self) -> Result<Option<Batch>, FeedError> {
         let (view, device) = (self.view, self.device);
+        let note = |replaced: &[Replaced]| self.quarantine.note(&self.set, replaced);
         match &mut self.way {
-            Way::Threads(loader) => Ok(loader.next().transpose()?.map(|batch| Batch {
-                rows: batch.plan().views.len() as i64,
-                images: Some(super::images(&batch, view, device)),
-                plan: batch.plan().clone(),
-            })),
-            Way::Uploads(uploads) => uploads.advance(view, device),
+            Way::Threads(loader) => {
+                let Some(batch) = loader.next().transpose()? else { return Ok(None) };
+                note(batch.replaced())?;
+                let images = Some(super::images(&batch, view, device));
+                Ok(Some(Batch { rows: batch.plan().views.len() as i64, images, plan: batch.plan().clone() }))
+            }
+            Way::Uploads(uploads) => uploads.advance(view, device, &note),
             Way::Plans(loader) => {
                 Ok(loader.next().transpose()?.map(|batch| Batch { plan: batch.plan().clone(), images: None, rows: 0 }))
             }
-            Way::Kernels(staged) => staged.advance(view, device),
+            Way::Kernels(staged) => staged.advance(view, device, &note),
         }
     }
 

@@ -10,8 +10,11 @@ use crate::augment::cuda::{MixArgs, ValueKind};
 use crate::device::{interop, unit};
 use crate::episode::{EpisodePlan, MixPlan};
 use crate::gpu::{DeviceBuffer, Gpu, RawStream, Stream};
-use crate::loader::{Loader, Parcel};
+use crate::loader::{LoadError, Loader, Parcel, Replaced};
 use crate::stage::{Rendered, Resident, Stage, Uploader};
+
+/// Takes down the corrupt samples of a batch.
+pub(super) type Note<'a> = &'a dyn Fn(&[Replaced]) -> Result<(), LoadError>;
 
 /// Fields go in order: the uploader waits before the slots that it copies from go.
 pub(super) struct Uploads {
@@ -33,10 +36,16 @@ pub(super) enum Source {
 
 impl Uploads {
     /// The next batch of threads, whose copy is queued; torch makes f32 of it.
-    pub(super) fn advance(&mut self, view: ViewSpec, device: Device) -> Result<Option<Batch>, FeedError> {
+    pub(super) fn advance(
+        &mut self,
+        view: ViewSpec,
+        device: Device,
+        note: Note<'_>,
+    ) -> Result<Option<Batch>, FeedError> {
         let Self { uploader, loader } = self;
         uploader.keep_at_most(1)?;
         let Some(batch) = loader.next().transpose()? else { return Ok(None) };
+        note(batch.replaced())?;
         let (plan, consumer) = (batch.plan().clone(), consumer(uploader.gpu(), device)?);
         let rendered = uploader.upload(batch, &consumer)?;
         if !device.is_cuda() {
@@ -49,7 +58,12 @@ impl Uploads {
 }
 
 impl Staged {
-    pub(super) fn advance(&mut self, view: ViewSpec, device: Device) -> Result<Option<Batch>, FeedError> {
+    pub(super) fn advance(
+        &mut self,
+        view: ViewSpec,
+        device: Device,
+        note: Note<'_>,
+    ) -> Result<Option<Batch>, FeedError> {
         let Self { source, stage, mixing } = self;
         let consumer = consumer(stage.gpu(), device)?;
         let mix = |plan: &EpisodePlan| mixing.as_ref().map(|mixing| mix_args(mixing, plan, view));
@@ -57,6 +71,7 @@ impl Staged {
             Source::Parcels(loader, slots) => {
                 stage.keep_at_most(*slots - 1)?;
                 let Some(batch) = loader.next().transpose()? else { return self.end() };
+                note(batch.replaced())?;
                 let plan = batch.plan().clone();
                 let mix = mix(&plan);
                 let rendered = stage.render(batch, mix, &consumer)?;

@@ -1,6 +1,7 @@
 //! The checkpoints of a run's folder: their names, the newest that is whole, the ones to keep.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Checkpoint, CheckpointError, Result, read_meta};
@@ -63,10 +64,7 @@ fn by_age(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
 }
 
 /// Gives the rolling checkpoint its second name, under which it stays when another takes its place.
-///
-/// # Errors
-/// Where the file can be neither linked nor copied.
-pub fn keep_previous(folder: &Path) -> Result<()> {
+pub(super) fn keep_previous(folder: &Path) -> io::Result<()> {
     let (rolling, previous) = (rolling_path(folder), previous_path(folder));
     if !rolling.exists() {
         return Ok(());
@@ -76,7 +74,6 @@ pub fn keep_previous(folder: &Path) -> Result<()> {
         // Not every file system has links.
         fs::hard_link(&rolling, partial).or_else(|_| fs::copy(&rolling, partial).map(drop))
     })
-    .map_err(|reason| CheckpointError::Io { path: previous, action: "keep", reason })
 }
 
 /// Deletes all numbered checkpoints in `folder` but the last `keep`.

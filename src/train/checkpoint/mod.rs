@@ -25,7 +25,7 @@ use super::atomic;
 use crate::config::{Arch, Value};
 pub(super) use bytes::{Stored, tensor as to_tensor};
 pub use error::CheckpointError;
-pub use folder::{Newest, keep_last, keep_previous, newest, numbered_path, previous_path, rolling_path};
+pub use folder::{Newest, keep_last, newest, numbered_path, previous_path, rolling_path};
 
 /// Version of the layout that is written; others are refused.
 const VERSION: u32 = 1;
@@ -87,6 +87,31 @@ type Result<T> = std::result::Result<T, CheckpointError>;
 /// # Errors
 /// Where the file cannot be written, or a tensor's kind has no name in safetensors.
 pub fn write(path: &Path, meta: &Meta, model: &[(String, Tensor)], optimizer: &[(String, Tensor)]) -> Result<()> {
+    let bytes = encode(path, meta, model, optimizer)?;
+    let failed = |reason| CheckpointError::Io { path: path.to_owned(), action: "write", reason };
+    atomic::replace(path, |partial| fs::write(partial, &bytes)).map_err(failed)
+}
+
+/// Writes the rolling checkpoint of `folder`; the one before it stays as [`previous_path`].
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_rolling(
+    folder: &Path,
+    meta: &Meta,
+    model: &[(String, Tensor)],
+    optimizer: &[(String, Tensor)],
+) -> Result<()> {
+    let path = rolling_path(folder);
+    let bytes = encode(&path, meta, model, optimizer)?;
+    let failed = |reason| CheckpointError::Io { path: path.clone(), action: "write", reason };
+    // The old one gets its second name when the new one is written and before it takes the first.
+    let write = |partial: &Path| fs::write(partial, &bytes).and_then(|()| folder::keep_previous(folder));
+    atomic::replace(&path, write).map_err(failed)
+}
+
+/// A checkpoint's file; `path` is for errors.
+fn encode(path: &Path, meta: &Meta, model: &[(String, Tensor)], optimizer: &[(String, Tensor)]) -> Result<Vec<u8>> {
     let model = model.iter().map(|(name, tensor)| (name.clone(), tensor));
     let optimizer = optimizer.iter().map(|(name, tensor)| (format!("{OPTIM}{name}"), tensor));
     let mut stored =
@@ -106,8 +131,7 @@ pub fn write(path: &Path, meta: &Meta, model: &[(String, Tensor)], optimizer: &[
     let text = blank.replacen(NO_DIGEST, &found, 1);
     // One entry, so that the file does not depend on the order of a map.
     let bytes = serialize(views, Some(HashMap::from([(ENTRY.to_owned(), text)])));
-    let bytes = bytes.map_err(|reason| failed(not_written(reason)))?;
-    atomic::replace(path, |partial| fs::write(partial, &bytes)).map_err(failed)
+    bytes.map_err(|reason| failed(not_written(reason)))
 }
 
 impl Checkpoint {

@@ -46,7 +46,7 @@ pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path) -> Result
     let spec = spec(config, saved.as_ref())?;
 
     let mut records = Records::open(loaded, logs, test.identity(), console)?;
-    place.introduce(&mut records);
+    place.introduce(&mut records)?;
     let seed = records.seed();
     let subject = subject(config, saved.as_ref(), seed, device)?;
     let (name, images) = (spec.arch.name(), test.len());

@@ -67,7 +67,7 @@ impl Bench {
         let config = &loaded.config;
         let mut records = Records::open(loaded, logs, self.identity(), console)?;
         self.pin_sources(&mut records);
-        self.place.introduce(&mut records);
+        self.place.introduce(&mut records)?;
         let seed = records.seed();
         let task = self.task(config, seed, &mut records)?;
         let mut optimizer = optimizer(config, task.parameters());

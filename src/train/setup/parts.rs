@@ -10,7 +10,7 @@ use crate::device::{Augment, Feeder};
 use crate::dist::World;
 use crate::episode::{EpisodeSpec, Order};
 use crate::eval::embed::EmbedSpec;
-use crate::loader::LoaderOptions;
+use crate::loader::{LoaderOptions, OnCorrupt};
 use crate::nn::head::Shots;
 use crate::nn::{Arch, Bootstrap, Encoder, EncoderSpec, Head, InitStyle, Precision, ProjectorSpec, Stem};
 use crate::optim::schedule::Shape;
@@ -58,7 +58,12 @@ pub(super) fn images(batch: u64) -> u32 {
 
 pub(super) fn loader_options(config: &Config) -> LoaderOptions {
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    LoaderOptions { workers: config.workers.map_or_else(cores, |workers| workers as usize), ..LoaderOptions::default() }
+    let corrupt = match config.corrupt {
+        config::Corrupt::Substitute => OnCorrupt::Substitute,
+        config::Corrupt::Error => OnCorrupt::Error,
+    };
+    let workers = config.workers.map_or_else(cores, |workers| workers as usize);
+    LoaderOptions { workers, corrupt, ..LoaderOptions::default() }
 }
 
 pub(in crate::train) fn arch(arch: config::Arch) -> Arch {

@@ -43,6 +43,7 @@ impl Place {
         let decode = matches!(views.route, Route::Cuda { .. }).then(|| config.gpu_decode.show());
         let gpu = machine.gpu().filter(|_| device.is_cuda()).cloned();
         let feeder = Feeder::on_cpu(loader_options(config), device);
+        let feeder = feeder.with_most_corrupt(config.max_corrupt);
         Ok(Self { device, views, feeder, decode, gpu, note: machine.note() })
     }
 
@@ -63,7 +64,8 @@ impl Place {
                     config::GpuDecode::Host => Expansions::Host,
                     config::GpuDecode::Device => Expansions::Device,
                 };
-                let feeder = Feeder::by_kernels(loader_options(config), place.device, engine, expansions);
+                let feeder = Feeder::by_kernels(loader_options(config), place.device, engine, expansions)
+                    .with_most_corrupt(config.max_corrupt);
                 Ok(Self { feeder, ..place })
             }
             Err(error) if augment(config) == Augment::Cuda => Err(RouteError::Kernels(error).into()),
@@ -78,18 +80,25 @@ impl Place {
     fn on_cpu(self, config: &Config) -> Self {
         let Device::Cuda(ordinal) = self.device else { return self };
         match Gpu::open(ordinal as u32) {
-            Ok(gpu) => Self { feeder: Feeder::on_cpu_for(gpu, loader_options(config), self.device), ..self },
+            Ok(gpu) => {
+                let feeder = Feeder::on_cpu_for(gpu, loader_options(config), self.device);
+                Self { feeder: feeder.with_most_corrupt(config.max_corrupt), ..self }
+            }
             // Slower, but right.
             Err(_) => self,
         }
     }
 
     /// Says it at the start of a run.
-    pub(super) fn introduce(&self, records: &mut Records) {
+    ///
+    /// # Errors
+    /// Where the run's quarantine cannot be read, or holds too much.
+    pub(super) fn introduce(&self, records: &mut Records) -> Result<(), TrainError> {
         if let Some(note) = &self.note {
             records.say(note);
         }
         records.say(&self.to_string());
+        records.quarantine(self.feeder.quarantine().clone())
     }
 }
 

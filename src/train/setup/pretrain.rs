@@ -109,7 +109,7 @@ fn rank(
     ];
     agree(&**comm, &facts)?;
     let mut records = records_of(loaded, console, logs, data.train.identity(), &**comm)?;
-    place.introduce(&mut records);
+    place.introduce(&mut records)?;
     if world.size() > 1 {
         records.say(&format!(
             "{} processes, each with {} images of a batch",
