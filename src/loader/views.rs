@@ -177,6 +177,9 @@ impl Produce for Views {
         }
         let size = plan.sizes[image];
         let stored = self.set.stored(plan.samples[image].into())?;
+        if let Some(&next) = plan.samples.get(image + 1) {
+            self.set.prefetch(next.into());
+        }
         let plans = plan.rows_of(image).map(|row| &plan.views[row]);
         let shared = if scratch.renderer.needs_all() {
             Some(size.rect())

@@ -170,6 +170,12 @@ impl ShardFile {
         Ok(Stored { info, bytes, check_parts })
     }
 
+    pub(super) fn prefetch(&self, sample: u64) {
+        if let Ok((_, _, entry)) = self.entry(sample) {
+            self.map.prefetch(entry.offset, entry.length);
+        }
+    }
+
     pub(super) fn read_ahead(&self, sample: u64) -> Result<(), ShardError> {
         let entry = self.entry(sample)?.2;
         self.map.read_ahead(entry.offset, entry.length);

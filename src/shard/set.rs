@@ -137,6 +137,14 @@ impl ShardSet {
         file.read_ahead(sample)
     }
 
+    /// Lets the CPU begin to read the record of the sample that this thread comes to next, from memory; does not wait. Of a sample that cannot
+    /// be read, nothing: reading it will say why.
+    pub fn prefetch(&self, index: u64) {
+        if let Ok((file, sample)) = self.locate(index) {
+            file.prefetch(sample);
+        }
+    }
+
     fn locate(&self, index: u64) -> Result<(&ShardFile, u64), ShardError> {
         if index >= self.samples {
             return Err(ShardError::OutOfRange { index, samples: self.samples });
