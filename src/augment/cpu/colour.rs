@@ -69,7 +69,7 @@ fn blend_with(planes: &mut Planes<'_>, base: u8, factor: f32) {
 /// `base + factor (value - base)` in f32, multiplied, then added; clamped and truncated by the cast. Between the two values
 /// (factors 0..=1) nothing is clamped, so this is Pillow's rule for all factors.
 #[inline(always)]
-pub(super) fn blend(base: u8, value: u8, factor: f32) -> u8 {
+fn blend(base: u8, value: u8, factor: f32) -> u8 {
     (f32::from(base) + factor * (f32::from(value) - f32::from(base))) as u8
 }
 

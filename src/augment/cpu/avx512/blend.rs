@@ -5,18 +5,42 @@
 
 use std::arch::x86_64::*;
 
-use super::super::colour::blend;
-use super::lanes::{Table, look_up};
+use super::lanes::{Table, load, load_16, look_up, store, store_16};
 use super::pixels::{Planes, change_each, change_pixels, read_pixels};
 
 /// Blends with `base`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+#[target_feature(enable = "avx512f")]
 pub(super) fn blends(base: u8, factor: f32) -> Table {
-    let mut results = [0; 256];
-    for (value, to) in results.iter_mut().enumerate() {
-        *to = blend(base, value as u8, factor);
+    let (base, factor) = (_mm512_set1_ps(base.into()), _mm512_set1_ps(factor));
+    results(|value| blended(base, value, factor))
+}
+
+/// The table of `of`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn results(mut of: impl FnMut(__m512) -> __m128i) -> Table {
+    let mut table = Table([0; 256]);
+    let mut values =
+        _mm512_setr_ps(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 13.0, 14.0, 15.0);
+    for to in table.0.as_chunks_mut().0 {
+        store_16(to, of(values));
+        values = _mm512_add_ps(values, _mm512_set1_ps(16.0));
     }
-    Table::of(&results)
+    table
+}
+
+/// `base + factor (value - base)`, truncated and clamped.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn blended(base: __m512, value: __m512, factor: __m512) -> __m128i {
+    truncated(_mm512_add_ps(base, _mm512_mul_ps(factor, _mm512_sub_ps(value, base))))
+}
+
+/// As `as u8` does it.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn truncated(values: __m512) -> __m128i {
+    _mm512_cvtusepi32_epi8(_mm512_cvttps_epu32(_mm512_max_ps(values, _mm512_setzero_ps())))
 }
 
 /// Replaces every value by the table's.
@@ -37,20 +61,24 @@ pub(super) struct Saturation {
 const ROUNDING: f32 = 1.0 / (1 << 16) as f32;
 
 impl Saturation {
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+    #[target_feature(enable = "avx512f")]
     pub(super) fn new(factor: f32) -> Self {
-        let (mut floors, mut sure) = ([0; 256], true);
-        for (distance, to) in floors.iter_mut().enumerate() {
-            let product = factor * distance as f32;
-            let floor = product.floor();
-            let part = product - floor;
-            sure &= distance == 0 || (part > ROUNDING && part < 1.0 - ROUNDING);
-            *to = floor as u8;
-        }
-        Self { factor, floors: sure.then(|| Table::of(&floors)) }
+        let (factors, least, most) = (_mm512_set1_ps(factor), _mm512_set1_ps(ROUNDING), _mm512_set1_ps(1.0 - ROUNDING));
+        let mut unsure = 0;
+        let floors = results(|distance| {
+            let product = _mm512_mul_ps(factors, distance);
+            let floor = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(product);
+            let part = _mm512_sub_ps(product, floor);
+            let far = _mm512_test_epi32_mask(_mm512_castps_si512(distance), _mm512_castps_si512(distance));
+            // Also where it is not a number.
+            unsure |= far & _mm512_cmp_ps_mask::<_CMP_NGT_UQ>(part, least);
+            unsure |= far & _mm512_cmp_ps_mask::<_CMP_NLT_UQ>(part, most);
+            truncated(floor)
+        });
+        Self { factor, floors: (unsure == 0).then_some(floors) }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
     pub(super) fn apply(&self, planes: &mut Planes<'_>) {
         let Some(floors) = &self.floors else { return self.apply_floats(planes) };
         let (floors, one) = (floors.vectors(), _mm512_set1_epi8(1));
@@ -69,16 +97,18 @@ impl Saturation {
 
     /// About one factor in 100 comes here, and whole ones.
     #[cold]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
     fn apply_floats(&self, planes: &mut Planes<'_>) {
+        let factor = _mm512_set1_ps(self.factor);
         let blend = |gray: __m512i, values: __m512i| {
-            let (mut grays, mut to) = ([0; 64], [0; 64]);
-            super::lanes::store(&mut grays, gray);
-            super::lanes::store(&mut to, values);
-            for (to, gray) in to.iter_mut().zip(grays) {
-                *to = blend(gray, *to, self.factor);
+            let (mut grays, mut bytes) = ([0; 64], [0; 64]);
+            store(&mut grays, gray);
+            store(&mut bytes, values);
+            for (to, gray) in bytes.as_chunks_mut().0.iter_mut().zip(grays.as_chunks().0) {
+                let floats = |bytes: &[u8; 16]| _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_16(bytes)));
+                store_16(to, blended(floats(gray), floats(to), factor));
             }
-            super::lanes::load(&to)
+            load(&bytes)
         };
         change_pixels(planes, |pixel| {
             let gray = luma(pixel);

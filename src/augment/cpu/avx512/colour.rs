@@ -26,7 +26,7 @@ impl Avx512 {
     }
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vnni")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
 fn pass(steps: &[Step], sum: bool, [red, green, blue]: &mut Planes<'_>) -> u64 {
     let mut operations = [const { None }; MOST_STEPS];
     for (to, step) in operations.iter_mut().zip(steps) {

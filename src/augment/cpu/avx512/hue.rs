@@ -39,7 +39,7 @@ static WHEEL: LazyLock<Wheel> = LazyLock::new(|| {
             }
         }
     }
-    Wheel { late: Table::of(&late()), middle: Table::of(&middle), losses: Table::of(&losses) }
+    Wheel { late: Table(late()), middle: Table(middle), losses: Table(losses) }
 });
 
 /// 1 for each hue byte that Pillow does not reach where it is exact. Equal quotients give equal bytes, so one chroma speaks for all.

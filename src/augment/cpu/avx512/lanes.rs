@@ -1,4 +1,4 @@
-//! Loads and stores of 64 bytes, of fewer behind a mask, and a table of 256 bytes.
+//! Loads and stores of 64 and 16 bytes, of fewer behind a mask, and a table of 256 bytes.
 
 use std::arch::x86_64::*;
 
@@ -25,6 +25,20 @@ pub(super) fn store(to: &mut [u8; 64], value: __m512i) {
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), value) }
 }
 
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load_16(from: &[u8; 16]) -> __m128i {
+    // SAFETY: reads the 16 bytes of `from`.
+    unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn store_16(to: &mut [u8; 16], value: __m128i) {
+    // SAFETY: writes the 16 bytes of `to`.
+    unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), value) }
+}
+
 /// At most 64 bytes, zeros behind them.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw")]
@@ -49,25 +63,16 @@ fn first(count: usize) -> u64 {
 
 /// A byte for each byte.
 #[derive(Clone, Copy)]
-pub(super) struct Table([U8x64; 4]);
+#[repr(align(64))]
+pub(super) struct Table(pub(super) [u8; 256]);
 
 impl Table {
-    /// The table of `bytes`.
-    pub(super) const fn of(bytes: &[u8; 256]) -> Self {
-        let mut table = Self([U8x64::ZERO; 4]);
-        let mut at = 0;
-        while at < 256 {
-            table.0[at / 64].0[at % 64] = bytes[at];
-            at += 1;
-        }
-        table
-    }
-
     /// Its vectors, to keep in registers over a loop.
     #[inline]
     #[target_feature(enable = "avx512f")]
     pub(super) fn vectors(&self) -> [__m512i; 4] {
-        [load(&self.0[0].0), load(&self.0[1].0), load(&self.0[2].0), load(&self.0[3].0)]
+        let (quarters, _) = self.0.as_chunks();
+        [load(&quarters[0]), load(&quarters[1]), load(&quarters[2]), load(&quarters[3])]
     }
 }
 

@@ -34,7 +34,7 @@ impl Small {
     }
 
     /// Resizes `crop`, which is no larger than 32 pixels and smaller in one direction, into `planes`.
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vbmi,avx512vnni")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,avx512vnni")]
     pub(super) fn resize<'a>(
         &mut self,
         crop: PlanesRef<'_>,

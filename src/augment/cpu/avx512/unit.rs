@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use super::super::unit::one_by_one;
 use super::Avx512;
+use super::lanes::load_16;
 
 impl Avx512 {
     /// `level / 255`, correctly rounded; both of one length.
@@ -23,9 +24,7 @@ fn to_unit(levels: &[u8], out: &mut [f32]) {
     let (blocks, rest) = levels.as_chunks::<16>();
     let (outs, out_rest) = out.as_chunks_mut::<16>();
     for (from, to) in blocks.iter().zip(outs) {
-        // SAFETY: reads the 16 bytes of `from`.
-        let bytes = unsafe { _mm_loadu_si128(from.as_ptr().cast()) };
-        let level = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes));
+        let level = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(load_16(from)));
         let quotient = _mm512_fmadd_ps(level, inverse, _mm512_mul_ps(level, lacking));
         if past {
             // SAFETY: writes the sixteen f32 of `to`, which lie whole vectors behind the aligned start.
