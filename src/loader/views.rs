@@ -14,7 +14,7 @@ use crate::decode::{self, DecodeError, Decoder, Limits, Region, Want};
 use crate::episode::{EpisodePlan, Planner, SampleMeta};
 use crate::gpu::Gpu;
 use crate::image::Rect;
-use crate::shard::{ShardSet, Stored};
+use crate::shard::{SampleInfo, ShardError, ShardSet, Stored};
 
 /// Threads and memory of a loader, and what it delivers.
 #[derive(Clone, Copy, Debug)]
@@ -112,10 +112,14 @@ fn ring_size(planner: &Planner, set: &ShardSet, options: LoaderOptions) -> RingS
     }
 }
 
-/// The plan of `step` over `set`.
-pub(super) fn plan_of(planner: &Planner, set: &ShardSet, step: u64) -> Result<EpisodePlan, LoadError> {
+/// The plan of `step`, of samples that `look_up` knows.
+pub(super) fn plan_of(
+    planner: &Planner,
+    step: u64,
+    look_up: impl Fn(u64) -> Result<SampleInfo, ShardError>,
+) -> Result<EpisodePlan, LoadError> {
     planner.plan(step, |sample| {
-        let info = set.info(sample.into())?;
+        let info = look_up(sample.into())?;
         Ok(SampleMeta { size: info.size, label: info.label })
     })
 }
@@ -153,15 +157,11 @@ impl Produce for Views {
     }
 
     fn plan(&self, step: u64) -> Result<EpisodePlan, LoadError> {
-        let plan = plan_of(&self.planner, &self.set, step)?;
         if self.options.delivery == Delivery::Nothing {
-            return Ok(plan);
+            return plan_of(&self.planner, step, |sample| self.set.info(sample));
         }
         // Up to `slots` steps before the workers come to them.
-        for &sample in &plan.samples {
-            self.set.read_ahead(sample.into())?;
-        }
-        Ok(plan)
+        plan_of(&self.planner, step, |sample| self.set.read_ahead(sample))
     }
 
     fn render(

@@ -176,10 +176,10 @@ impl ShardFile {
         }
     }
 
-    pub(super) fn read_ahead(&self, sample: u64) -> Result<(), ShardError> {
+    pub(super) fn read_ahead(&self, sample: u64) -> Result<SampleInfo, ShardError> {
         let entry = self.entry(sample)?.2;
         self.map.read_ahead(entry.offset, entry.length);
-        Ok(())
+        Ok(info_of(&entry))
     }
 
     /// The record, its checksum compared where `verify` says so.

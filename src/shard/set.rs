@@ -128,11 +128,11 @@ impl ShardSet {
         file.stored(sample)
     }
 
-    /// Lets the system begin to read the record of a sample that will soon be wanted; does not wait.
+    /// As [`info`](Self::info); also lets the system begin to read the record, which will soon be wanted, and does not wait for it.
     ///
     /// # Errors
     /// As [`info`](Self::info).
-    pub fn read_ahead(&self, index: u64) -> Result<(), ShardError> {
+    pub fn read_ahead(&self, index: u64) -> Result<SampleInfo, ShardError> {
         let (file, sample) = self.locate(index)?;
         file.read_ahead(sample)
     }
