@@ -6,7 +6,7 @@ use criterion::{BenchmarkId, criterion_group, criterion_main};
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use metacl::augment::cpu::{Renderer, colour, to_unit_f32};
+use metacl::augment::cpu::{Kernels, Renderer, colour, to_unit_f32};
 use metacl::augment::recipe::Recipe;
 use metacl::augment::{ColourOp, ViewKey, ViewPlan, draw_view, reference};
 use metacl::decode::Region;
@@ -58,7 +58,7 @@ fn recipes(c: &mut criterion::Criterion<common::CpuTime>) {
         let pictures = pictures(recipe);
         group.throughput(common::each(pictures.iter().map(|picture| picture.plans.len()).sum()));
         for (name, mut renderer) in
-            [("fast", Renderer::new(recipe.spec())), ("scalar", Renderer::scalar(recipe.spec()))]
+            Kernels::all().map(|kernels| (kernels.name(), Renderer::with(kernels, recipe.spec())))
         {
             check(&pictures, recipe, &mut renderer);
             let mut out = vec![0; recipe.spec().bytes()];
@@ -125,7 +125,7 @@ fn operations(c: &mut criterion::Criterion<common::CpuTime>) {
             b.iter(|| {
                 let (red, rest) = view.split_at_mut(224 * 224);
                 let (green, blue) = rest.split_at_mut(224 * 224);
-                colour::apply(&plan, [red, green, blue]);
+                colour::apply(Kernels::fastest(), &plan, [red, green, blue]);
             });
         });
     }

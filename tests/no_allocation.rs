@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use image_support::{Dice, photo_like};
-use metacl::augment::cpu::Renderer;
+use metacl::augment::cpu::{Kernels, Renderer};
 use metacl::augment::want::shared_region;
 use metacl::augment::{ViewKey, ViewPlan, ViewPolicy, ViewSpec, draw_view, recipe};
 #[cfg(feature = "turbo")]
@@ -73,7 +73,7 @@ fn run(decoder: &mut Decoder, renderer: &mut Renderer, cases: &[Case], out: &mut
 }
 
 fn check(cases: &[Case], spec: ViewSpec) {
-    for mut renderer in [Renderer::new(spec), Renderer::scalar(spec)] {
+    for mut renderer in Kernels::all().map(|kernels| Renderer::with(kernels, spec)) {
         let mut decoder = Decoder::new(Limits::default());
         let mut out = vec![0; spec.bytes()];
         run(&mut decoder, &mut renderer, cases, &mut out);

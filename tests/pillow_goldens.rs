@@ -1,4 +1,4 @@
-//! Both executors give what Pillow 11.3, torchvision and the published blur gave.
+//! All executors give what Pillow 11.3, torchvision and the published blur gave.
 //!
 //! `pil_*` tensors bind to the byte, blur within a level; `tensor_*` tensors (torchvision's float path) only inform.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -8,7 +8,7 @@ mod image_support;
 
 use golden_support::{Golden, Tensor, cases, load, report, unit};
 use image_support::planes;
-use metacl::augment::cpu::{self, Renderer};
+use metacl::augment::cpu::{self, Kernels, Renderer};
 use metacl::augment::{BLUR_LEVELS, ColourOp, CropBox, Filter, ViewKey, ViewPlan, ViewSpec};
 use metacl::augment::{draw_view, recipe, reference};
 use metacl::decode::Region;
@@ -46,29 +46,25 @@ fn executors(spec: ViewSpec) -> Vec<(&'static str, Executor)> {
             out
         }
     };
-    vec![
-        ("reference", Box::new(move |image, plan: &ViewPlan| reference::render(image, plan, spec))),
-        ("scalar", Box::new(with(Renderer::scalar(spec)))),
-        ("vector", Box::new(with(Renderer::new(spec)))),
-    ]
+    let reference: Executor = Box::new(move |image, plan| reference::render(image, plan, spec));
+    let cpu = Kernels::all()
+        .map(|kernels| -> (_, Executor) { (kernels.name(), Box::new(with(Renderer::with(kernels, spec)))) });
+    std::iter::once(("reference", reference)).chain(cpu).collect()
 }
 
 /// Every executor's colour stage on an image of any shape, HWC to HWC.
-fn colour_stages(image: PixelsRef<'_>, plan: &ViewPlan) -> [(&'static str, Vec<u8>); 3] {
+fn colour_stages(image: PixelsRef<'_>, plan: &ViewPlan) -> Vec<(&'static str, Vec<u8>)> {
     plan.check(image.size()).unwrap();
-    let stage = |apply: fn(&ViewPlan, [&mut [u8]; 3])| {
+    let stage = |kernels: Kernels| {
         let mut planes = to_planar(image.data());
         let area = planes.len() / 3;
         let (red, rest) = planes.split_at_mut(area);
         let (green, blue) = rest.split_at_mut(area);
-        apply(plan, [red, green, blue]);
-        to_hwc(&planes)
+        cpu::colour::apply(kernels, plan, [red, green, blue]);
+        (kernels.name(), to_hwc(&planes))
     };
-    [
-        ("reference", to_hwc(&reference::colour(image, plan))),
-        ("scalar", stage(cpu::colour::apply_scalar)),
-        ("vector", stage(cpu::colour::apply)),
-    ]
+    let reference = ("reference", to_hwc(&reference::colour(image, plan)));
+    std::iter::once(reference).chain(Kernels::all().map(stage)).collect()
 }
 
 fn assert_equal(ours: &[u8], golden: &[u8], what: &str) {

@@ -10,7 +10,7 @@ mod kernels_support;
 use std::collections::HashMap;
 
 use image_support::{Dice, PICTURES, picture, planes};
-use metacl::augment::cpu::{self, Renderer};
+use metacl::augment::cpu::{Kernels, Renderer, colour};
 use metacl::augment::{
     BLUR_LEVELS, ColourOp, CropBox, Filter, PlanError, ViewKey, ViewPlan, ViewSpec, draw_view, recipe, reference,
 };
@@ -23,8 +23,7 @@ type Executor = Box<dyn FnMut(Region<'_>, Size, &ViewPlan, ViewSpec) -> Vec<u8>>
 
 /// Each keeps its scratch over all cases, so that what a case leaves behind would show in the next.
 fn executors() -> Vec<(&'static str, Executor)> {
-    let cpu = [("scalar", with(Renderer::scalar)), ("vector", with(Renderer::new))];
-    cpu.into_iter().chain(kernels()).collect()
+    Kernels::all().map(|kernels| (kernels.name(), with(kernels))).chain(kernels()).collect()
 }
 
 /// The CUDA kernels, run on the CPU.
@@ -39,10 +38,10 @@ fn kernels() -> Option<(&'static str, Executor)> {
     None
 }
 
-fn with(new: fn(ViewSpec) -> Renderer) -> Executor {
+fn with(kernels: Kernels) -> Executor {
     let mut renderers: HashMap<(u32, Filter), Renderer> = HashMap::new();
     Box::new(move |source, image, plan, spec| {
-        let renderer = renderers.entry((spec.size, spec.filter)).or_insert_with(|| new(spec));
+        let renderer = renderers.entry((spec.size, spec.filter)).or_insert_with(|| Renderer::with(kernels, spec));
         let mut out = vec![0xaa; spec.bytes()];
         renderer.render(source, image, plan, &mut out).unwrap();
         out
@@ -174,12 +173,12 @@ fn hue_of_every_colour() {
         let plan = ViewPlan { hue: shift, ..whole }.with_colour_ops(&[ColourOp::Hue]);
 
         let expected = reference::colour(PixelsRef::new(&data, size).unwrap(), &plan);
-        for apply in [cpu::colour::apply, cpu::colour::apply_scalar] {
+        for kernels in Kernels::all() {
             let mut planes: [Vec<u8>; 3] =
                 std::array::from_fn(|channel| data.iter().skip(channel).step_by(3).copied().collect());
             let [r, g, b] = &mut planes;
-            apply(&plan, [r, g, b]);
-            assert!(planes.concat() == expected, "red {red}, hue {shift}");
+            colour::apply(kernels, &plan, [r, g, b]);
+            assert!(planes.concat() == expected, "{}: red {red}, hue {shift}", kernels.name());
         }
     }
 }

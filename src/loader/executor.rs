@@ -1,7 +1,7 @@
 //! One face for all executors.
 
 use super::views::Executor;
-use crate::augment::cpu::Renderer;
+use crate::augment::cpu::{Kernels, Renderer};
 #[cfg(feature = "reference")]
 use crate::augment::reference;
 use crate::augment::want::PlanError;
@@ -22,7 +22,7 @@ impl AnyRenderer {
     pub(super) fn new(executor: Executor, spec: ViewSpec) -> Self {
         match executor {
             Executor::Fast => Self::Cpu(Box::new(Renderer::new(spec))),
-            Executor::Scalar => Self::Cpu(Box::new(Renderer::scalar(spec))),
+            Executor::Scalar => Self::Cpu(Box::new(Renderer::with(Kernels::scalar(), spec))),
             #[cfg(feature = "reference")]
             Executor::Reference => Self::Reference(spec),
         }

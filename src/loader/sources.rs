@@ -63,10 +63,9 @@ impl Fill for Sources {
     }
 
     fn plan(&self, step: u64, parcel: &Parcel) -> Result<EpisodePlan, LoadError> {
-        let plan = plan_of(&self.planner, &self.set, step)?;
+        let plan = plan_of(&self.planner, step, |sample| self.set.read_ahead(sample))?;
         let (mut bytes, mut pieces) = (0, 0);
         for (image, &sample) in plan.samples.iter().enumerate() {
-            self.set.read_ahead(sample.into())?;
             let info = self.set.info(sample.into())?;
             for region in regions(&plan, image, info.codec).iter() {
                 bytes += match self.expands(info.codec) {

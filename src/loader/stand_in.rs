@@ -45,6 +45,6 @@ pub(super) fn stand_in(
     }
     let Some(sample) = planner.stand_in(plan.step, plan.samples[image], attempt) else { return Ok(None) };
     let mut plan = plan.clone();
-    planner.replace(&mut plan, image, sample, meta_of(set, sample)?)?;
+    planner.replace(&mut plan, image, sample, meta_of(set.info(sample.into())?))?;
     Ok(Some(plan))
 }

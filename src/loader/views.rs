@@ -15,7 +15,7 @@ use crate::decode::{self, DecodeError, Decoder, Limits, Region, Want};
 use crate::episode::{EpisodePlan, Planner, SampleMeta};
 use crate::gpu::Gpu;
 use crate::image::Rect;
-use crate::shard::{ShardSet, Stored};
+use crate::shard::{SampleInfo, ShardError, ShardSet, Stored};
 
 /// Threads and memory of a loader, and what it delivers.
 #[derive(Clone, Copy, Debug)]
@@ -116,15 +116,18 @@ fn ring_size(planner: &Planner, set: &ShardSet, options: LoaderOptions) -> RingS
     }
 }
 
-/// The plan of `step` over `set`.
-pub(super) fn plan_of(planner: &Planner, set: &ShardSet, step: u64) -> Result<EpisodePlan, LoadError> {
-    planner.plan(step, |sample| meta_of(set, sample))
+/// The plan of `step`, of samples that `look_up` knows.
+pub(super) fn plan_of(
+    planner: &Planner,
+    step: u64,
+    look_up: impl Fn(u64) -> Result<SampleInfo, ShardError>,
+) -> Result<EpisodePlan, LoadError> {
+    planner.plan(step, |sample| Ok(meta_of(look_up(sample.into())?)))
 }
 
-/// What planning needs of `sample`.
-pub(super) fn meta_of(set: &ShardSet, sample: u32) -> Result<SampleMeta, LoadError> {
-    let info = set.info(sample.into())?;
-    Ok(SampleMeta { size: info.size, label: info.label })
+/// What planning needs of a sample.
+pub(super) fn meta_of(info: SampleInfo) -> SampleMeta {
+    SampleMeta { size: info.size, label: info.label }
 }
 
 /// The error of a sample that does not decode, with its name.
@@ -160,15 +163,11 @@ impl Produce for Views {
     }
 
     fn plan(&self, step: u64) -> Result<EpisodePlan, LoadError> {
-        let plan = plan_of(&self.planner, &self.set, step)?;
         if self.options.delivery == Delivery::Nothing {
-            return Ok(plan);
+            return plan_of(&self.planner, step, |sample| self.set.info(sample));
         }
         // Up to `slots` steps before the workers come to them.
-        for &sample in &plan.samples {
-            self.set.read_ahead(sample.into())?;
-        }
-        Ok(plan)
+        plan_of(&self.planner, step, |sample| self.set.read_ahead(sample))
     }
 
     fn stand_in(&self, plan: &EpisodePlan, image: usize, attempt: u32) -> Result<Option<EpisodePlan>, LoadError> {
@@ -188,6 +187,9 @@ impl Produce for Views {
         }
         let size = plan.sizes[image];
         let stored = self.set.stored(plan.samples[image].into())?;
+        if let Some(&next) = plan.samples.get(image + 1) {
+            self.set.prefetch(next.into());
+        }
         let plans = plan.rows_of(image).map(|row| &plan.views[row]);
         let shared = if scratch.renderer.needs_all() {
             Some(size.rect())

@@ -170,10 +170,16 @@ impl ShardFile {
         Ok(Stored { info, bytes, check_parts })
     }
 
-    pub(super) fn read_ahead(&self, sample: u64) -> Result<(), ShardError> {
+    pub(super) fn prefetch(&self, sample: u64) {
+        if let Ok((_, _, entry)) = self.entry(sample) {
+            self.map.prefetch(entry.offset, entry.length);
+        }
+    }
+
+    pub(super) fn read_ahead(&self, sample: u64) -> Result<SampleInfo, ShardError> {
         let entry = self.entry(sample)?.2;
         self.map.read_ahead(entry.offset, entry.length);
-        Ok(())
+        Ok(info_of(&entry))
     }
 
     /// The record, its checksum compared where `verify` says so.

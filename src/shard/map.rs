@@ -39,6 +39,18 @@ impl Map {
         &self[offset as usize..][..length as usize]
     }
 
+    /// Lets the CPU begin to bring a short record into its caches; longer ones bring themselves after their first lines.
+    pub(super) fn prefetch(&self, offset: u64, length: u32) {
+        #[cfg(target_arch = "x86_64")]
+        if length <= READ_AHEAD {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            for line in self.record(offset, length).chunks(64) {
+                // SAFETY: SSE is part of every x86-64; a prefetch reads nothing and never faults.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+            }
+        }
+    }
+
     /// Lets the kernel begin to read a record whole, and returns at once: under `Advice::Random` each of its memory pages would be a
     /// read of its own. Records of 110 kB in random order, cold: 2.6 ms each without, 0.4 ms with; warm: no difference (2 cores of an
     /// EPYC, virtual disk).

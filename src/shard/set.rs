@@ -137,13 +137,21 @@ impl ShardSet {
         file.stored(sample)
     }
 
-    /// Lets the system begin to read the record of a sample that will soon be wanted; does not wait.
+    /// As [`info`](Self::info); also lets the system begin to read the record, which will soon be wanted, and does not wait for it.
     ///
     /// # Errors
     /// As [`info`](Self::info).
-    pub fn read_ahead(&self, index: u64) -> Result<(), ShardError> {
+    pub fn read_ahead(&self, index: u64) -> Result<SampleInfo, ShardError> {
         let (file, sample) = self.locate(index)?;
         file.read_ahead(sample)
+    }
+
+    /// Lets the CPU begin to read the record of the sample that this thread comes to next, from memory; does not wait. Of a sample that cannot
+    /// be read, nothing: reading it will say why.
+    pub fn prefetch(&self, index: u64) {
+        if let Ok((file, sample)) = self.locate(index) {
+            file.prefetch(sample);
+        }
     }
 
     fn locate(&self, index: u64) -> Result<(&ShardFile, u64), ShardError> {

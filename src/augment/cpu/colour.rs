@@ -4,6 +4,9 @@
 
 use std::sync::LazyLock;
 
+use super::kernels::{Kernels, Kind};
+#[cfg(target_arch = "x86_64")]
+use super::steps;
 use crate::augment::{ColourOp, ViewPlan};
 
 type Planes<'a> = [&'a mut [u8]; 3];
@@ -12,17 +15,18 @@ type Planes<'a> = [&'a mut [u8]; 3];
 ///
 /// # Panics
 /// Where the lengths differ.
-pub fn apply(plan: &ViewPlan, planes: [&mut [u8]; 3]) {
+pub fn apply(kernels: Kernels, plan: &ViewPlan, planes: [&mut [u8]; 3]) {
     assert!(planes.iter().all(|plane| plane.len() == planes[0].len()), "planes of different lengths");
-    #[cfg(target_arch = "x86_64")]
-    if let Some(cpu) = super::avx2::Avx2::detect() {
-        return cpu.colour(plan, planes);
+    match kernels.0 {
+        Kind::Scalar => apply_scalar(plan, planes),
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx2(cpu) => steps::run(plan, planes, |steps, sum, planes| cpu.pass(steps, sum, planes)),
+        #[cfg(target_arch = "x86_64")]
+        Kind::Avx512(cpu) => steps::run(plan, planes, |steps, sum, planes| cpu.pass(steps, sum, planes)),
     }
-    apply_scalar(plan, planes);
 }
 
-/// As [`apply`], without vector instructions of its own.
-pub fn apply_scalar(plan: &ViewPlan, mut planes: [&mut [u8]; 3]) {
+fn apply_scalar(plan: &ViewPlan, mut planes: [&mut [u8]; 3]) {
     for op in plan.colour_ops() {
         let factor = plan.factor(op);
         match op {
@@ -138,7 +142,7 @@ impl Wheel {
 
 /// The hue byte of a pixel that is not gray. f32 where Pillow's variables are floats, f64 where its constants are doubles.
 #[inline(always)]
-fn hue([r, g, b]: [u8; 3], most: u8, chroma: u8) -> u8 {
+pub(super) fn hue([r, g, b]: [u8; 3], most: u8, chroma: u8) -> u8 {
     let below = |value: u8| f32::from(most - value) / f32::from(chroma);
     let sixths = if r == most {
         below(b) - below(g)
@@ -154,12 +158,12 @@ fn hue([r, g, b]: [u8; 3], most: u8, chroma: u8) -> u8 {
 }
 
 /// Saturation 1 times a loss of 1, as integers.
-const WHOLE: u32 = 255 * 85;
+pub(super) const WHOLE: u32 = 255 * 85;
 
 /// From HSV in integers: channel `n` (5 red, 3 green, 1 blue) is `V - V S w / (255 * 85)`, rounded, with the trapezoid
 /// `w = clamp(min(k, 340 - k), 0, 85)` over the wheel `k = (85 n + 2 H) mod 510`: Pillow's p, q, t and V in one formula.
 /// `255 * 85` is odd, so no value lies halfway.
-fn lost(hue: u8) -> [u8; 3] {
+pub(super) fn lost(hue: u8) -> [u8; 3] {
     [5, 3, 1].map(|n| {
         let k = (85 * n + 2 * i32::from(hue)) % 510;
         k.min(340 - k).clamp(0, 85) as u8

@@ -4,7 +4,8 @@
 //!
 //! - `place`: crop with reflected borders; mirror and quarter turns. `resample`: the two resize passes. [`colour`]: brightness,
 //!   contrast, saturation, hue, gray (public, because it works on any shape and goldens are not square). `blur`: Gaussian.
-//! - `avx2`: the same stages for CPUs that have it, chosen when a [`Renderer`] is made. The plain ones are what it is compared with.
+//! - `kernels`: [`Kernels`], whose code runs: the plain one, or the same stages in `avx2` and `avx512`, which are compared with it.
+//!   `stages`: who does which stage. `steps`: the passes of the colour stage.
 //! - `unit`: levels to f32, for batches that are delivered so.
 //!
 //! Scratch lives in the [`Renderer`] and only grows, so nothing is allocated once the largest image has been met
@@ -12,71 +13,49 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 pub(in crate::augment) mod blur;
 pub mod colour;
+mod kernels;
 mod place;
 mod resample;
+mod stages;
+#[cfg(target_arch = "x86_64")]
+mod steps;
 mod unit;
 
+pub use kernels::Kernels;
 pub use unit::to_unit_f32;
 
 use super::want::PlanError;
 use super::{ViewPlan, ViewSpec};
 use crate::decode::Region;
-use crate::image::{Planes, PlanesRef, Size};
-use blur::Blur;
-use resample::Resizer;
-
-/// Which code renders on this CPU, for reports.
-pub fn kernels() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    if avx2::Avx2::detect().is_some() {
-        return "avx2";
-    }
-    "scalar"
-}
+use crate::image::{Planes, Size};
+use stages::{Blurrer, Resizer};
 
 /// Renders views of one spec; one per thread.
 pub struct Renderer {
     spec: ViewSpec,
-    stages: Stages,
+    kernels: Kernels,
+    resizer: Resizer,
+    blurrer: Blurrer,
     /// A crop with reflected borders.
     reflected: Planes,
     /// One plane while it is turned.
     turned: Vec<u8>,
 }
 
-/// Who does the arithmetic.
-enum Stages {
-    Scalar(Box<Scalar>),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(Box<avx2::Stages>),
-}
-
-/// Plain loops: the fallback, and what faster stages are compared with.
-struct Scalar {
-    resizer: Resizer,
-    blur: Blur,
-}
-
 impl Renderer {
     /// A renderer of views of `spec`, whose size is at least 1, as fast as the CPU allows.
     pub fn new(spec: ViewSpec) -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(cpu) = avx2::Avx2::detect() {
-            return Self::with_stages(spec, Stages::Avx2(Box::new(avx2::Stages::new(cpu, spec))));
-        }
-        Self::scalar(spec)
+        Self::with(Kernels::fastest(), spec)
     }
 
-    /// A renderer that uses no vector instructions by itself; its views are the same.
-    pub fn scalar(spec: ViewSpec) -> Self {
-        let (resizer, blur) = (Resizer::default(), Blur::new(spec.size as usize));
-        Self::with_stages(spec, Stages::Scalar(Box::new(Scalar { resizer, blur })))
-    }
-
-    fn with_stages(spec: ViewSpec, stages: Stages) -> Self {
-        Self { spec, stages, reflected: Planes::default(), turned: Vec::new() }
+    /// A renderer by `kernels`; its views are the same.
+    pub fn with(kernels: Kernels, spec: ViewSpec) -> Self {
+        let (resizer, blurrer) = (Resizer::new(kernels, spec), Blurrer::new(kernels, spec));
+        Self { spec, kernels, resizer, blurrer, reflected: Planes::default(), turned: Vec::new() }
     }
 
     /// What it renders.
@@ -103,36 +82,16 @@ impl Renderer {
         plan.check_held(source.rect(), image)?;
 
         let crop = place::crop(plan, source, image, &mut self.reflected);
-        let (side, turns) = (self.spec.size as usize, plan.quarter_turns());
-        match &mut self.stages {
-            Stages::Scalar(stages) => {
-                stages.render(crop, plan, self.spec, out);
-                place::turn(out, side, turns, &mut self.turned);
-            }
-            #[cfg(target_arch = "x86_64")]
-            Stages::Avx2(stages) => {
-                stages.render(crop, plan, out);
-                stages.cpu().turn(out, side, turns, &mut self.turned);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Scalar {
-    fn render(&mut self, crop: PlanesRef<'_>, plan: &ViewPlan, spec: ViewSpec, out: &mut [u8]) {
-        self.resizer.resize(crop, spec, out);
-        let side = spec.size as usize;
+        self.resizer.resize(crop, plan.mirror(), out);
         if crop.is_gray() {
             spread_gray(out);
         }
-        if plan.mirror() {
-            place::mirror(out, side);
-        }
-        colour::apply_scalar(plan, thirds(out));
+        colour::apply(self.kernels, plan, thirds(out));
         if plan.blur_sigma > 0.0 {
-            blurred(plan, out, |planes, sigma| self.blur.apply(planes, sigma));
+            self.blurrer.blur(plan, out);
         }
+        stages::turn(self.kernels, out, self.spec, plan.quarter_turns(), &mut self.turned);
+        Ok(())
     }
 }
 
@@ -142,16 +101,6 @@ fn thirds(view: &mut [u8]) -> [&mut [u8]; 3] {
     let (red, rest) = view.split_at_mut(area);
     let (green, blue) = rest.split_at_mut(area);
     [red, green, blue]
-}
-
-/// Blurs the planes that differ.
-fn blurred(plan: &ViewPlan, view: &mut [u8], blur: impl FnOnce(&mut [u8], f32)) {
-    if plan.gray() {
-        blur(thirds(view)[0], plan.blur_sigma);
-        spread_gray(view);
-    } else {
-        blur(view, plan.blur_sigma);
-    }
 }
 
 /// Copies the first plane to the others.

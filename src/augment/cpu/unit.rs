@@ -1,5 +1,8 @@
 //! Levels to f32 in 0..=1, where a batch is delivered so.
 
+#[cfg(target_arch = "x86_64")]
+use super::kernels::{Kernels, Kind};
+
 /// `level / 255` in f32, correctly rounded.
 ///
 /// # Panics
@@ -7,8 +10,10 @@
 pub fn to_unit_f32(levels: &[u8], out: &mut [f32]) {
     assert_eq!(levels.len(), out.len(), "as many numbers as levels");
     #[cfg(target_arch = "x86_64")]
-    if let Some(cpu) = super::avx2::Avx2::detect() {
-        return cpu.to_unit_f32(levels, out);
+    match Kernels::fastest().0 {
+        Kind::Scalar => {}
+        Kind::Avx2(cpu) => return cpu.to_unit_f32(levels, out),
+        Kind::Avx512(cpu) => return cpu.to_unit_f32(levels, out),
     }
     one_by_one(levels, out);
 }

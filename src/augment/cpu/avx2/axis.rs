@@ -9,17 +9,17 @@ use crate::augment::weights::WEIGHT_BITS;
 
 /// Weights of the outputs in groups of eight; the last group repeats the last output.
 #[derive(Default)]
-pub(super) struct Axis {
+pub(in super::super) struct Axis {
     /// Input pixels.
-    pub(super) input: usize,
+    pub(in super::super) input: usize,
     /// Most taps of an output.
-    pub(super) taps: usize,
+    pub(in super::super) taps: usize,
     /// First input pixel of each output.
-    pub(super) firsts: Vec<[i32; 8]>,
+    pub(in super::super) firsts: Vec<[i32; 8]>,
     /// Number of input pixels of each output.
-    pub(super) counts: Vec<[i32; 8]>,
+    pub(in super::super) counts: Vec<[i32; 8]>,
     /// `[group][tap]`, zero where an output has fewer.
-    pub(super) weights: Vec<[i32; 8]>,
+    pub(in super::super) weights: Vec<[i32; 8]>,
     /// Of one group, before rounding.
     exact: Vec<[__m256d; 2]>,
 }
@@ -27,7 +27,7 @@ pub(super) struct Axis {
 impl Axis {
     /// Makes this the table from `input` to `output` pixels, both at least 1.
     #[target_feature(enable = "avx2")]
-    pub(super) fn prepare(&mut self, input: u32, output: u32, filter: Filter, mirror: bool) {
+    pub(in super::super) fn prepare(&mut self, input: u32, output: u32, filter: Filter, mirror: bool) {
         match filter {
             Filter::Bilinear => self.fill::<1>(input, output, mirror),
             Filter::Bicubic => self.fill::<2>(input, output, mirror),

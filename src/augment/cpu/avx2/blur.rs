@@ -3,10 +3,12 @@
 use std::arch::x86_64::*;
 
 use super::super::blur::Taps;
+use super::Avx2;
 use super::lanes::{I16x16, bytes, load_i16, load_loose_i16, load_u8, store_i16, store_loose_i16, store_u8};
 
 /// Buffers for views of one size.
-pub(super) struct Blur {
+pub(in super::super) struct Blur {
+    cpu: Avx2,
     side: usize,
     taps: Taps,
     /// Rows of values, a power of two in number, each of `stride` vectors.
@@ -17,12 +19,12 @@ pub(super) struct Blur {
 }
 
 impl Blur {
-    pub(super) fn new(side: usize) -> Self {
+    pub(in super::super) fn new(cpu: Avx2, side: usize) -> Self {
         let taps = Taps::new(side);
         let stride = side.div_ceil(32) * 2;
         let slots = (2 * taps.most_radius() + 1).next_power_of_two();
         let row = vec![0; 16 * stride + 2 * Self::margin(&taps)];
-        Self { side, taps, ring: vec![I16x16::default(); slots * stride], stride, row }
+        Self { cpu, side, taps, ring: vec![I16x16::default(); slots * stride], stride, row }
     }
 
     fn margin(taps: &Taps) -> usize {
@@ -30,8 +32,14 @@ impl Blur {
     }
 
     /// Blurs `planes`, each of `side * side` bytes, by `sigma`, which is above 0.
+    pub(in super::super) fn apply(&mut self, planes: &mut [u8], sigma: f32) {
+        let Avx2(()) = self.cpu;
+        // SAFETY: `cpu` proves the features.
+        unsafe { self.apply_rows(planes, sigma) }
+    }
+
     #[target_feature(enable = "avx2")]
-    pub(super) fn apply(&mut self, planes: &mut [u8], sigma: f32) {
+    fn apply_rows(&mut self, planes: &mut [u8], sigma: f32) {
         let margin = Self::margin(&self.taps);
         let weights = self.taps.prepare(sigma.into());
         let mut rows = Rows { side: self.side, stride: self.stride, ring: &mut self.ring, row: &mut self.row, margin };

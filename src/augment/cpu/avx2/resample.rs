@@ -2,6 +2,7 @@
 //! stays in the first-level cache. The smallest views have a way of their own (`small`).
 
 use super::super::place;
+use super::Avx2;
 use super::across::Across;
 use super::axis::Axis;
 use super::down::{Down, Row};
@@ -12,7 +13,8 @@ use crate::augment::ViewSpec;
 use crate::image::{PlanesRef, Size};
 
 /// Tables and rows of a renderer's views.
-pub(super) struct Resizer {
+pub(in super::super) struct Resizer {
+    cpu: Avx2,
     spec: ViewSpec,
     axis: Axis,
     columns: Tables<Across>,
@@ -25,16 +27,23 @@ pub(super) struct Resizer {
 const KEPT: u32 = 64;
 
 impl Resizer {
-    pub(super) fn new(spec: ViewSpec) -> Self {
+    pub(in super::super) fn new(cpu: Avx2, spec: ViewSpec) -> Self {
         let kept = if spec.size <= KEPT { KEPT } else { 0 };
         let (columns, rows) = (Tables::new(kept), Tables::new(kept));
-        Self { spec, axis: Axis::default(), columns, rows, window: Window::default(), small: Small::new(spec) }
+        let (window, small) = (Window::default(), Small::new(spec));
+        Self { cpu, spec, axis: Axis::default(), columns, rows, window, small }
     }
 
     /// Resizes `crop`, mirrored or not, into the planes of `out`, of which a gray crop fills only the first.
+    pub(in super::super) fn resize(&mut self, crop: PlanesRef<'_>, mirror: bool, out: &mut [u8]) {
+        let Avx2(()) = self.cpu;
+        // SAFETY: `cpu` proves the features.
+        unsafe { self.resize_planes(crop, mirror, out) }
+    }
+
     #[target_feature(enable = "avx2,fma")]
-    pub(super) fn resize(&mut self, crop: PlanesRef<'_>, mirror: bool, out: &mut [u8]) {
-        let Self { spec, axis, columns, rows, window, small } = self;
+    fn resize_planes(&mut self, crop: PlanesRef<'_>, mirror: bool, out: &mut [u8]) {
+        let Self { spec, axis, columns, rows, window, small, .. } = self;
         let (side, size) = (spec.size as usize, crop.size());
         let planes = out.chunks_exact_mut(side * side).take(crop.channels());
         if size == Size::new(spec.size, spec.size) {

@@ -1,7 +1,7 @@
 //! Packed tables by input size and mirroring, kept where making one costs as much as rendering.
 
 /// The last table; of small inputs all.
-pub(super) struct Tables<T> {
+pub(in super::super) struct Tables<T> {
     key: Option<(u32, bool)>,
     last: T,
     /// `[size][mirrored]`.
@@ -10,12 +10,12 @@ pub(super) struct Tables<T> {
 
 impl<T: Default> Tables<T> {
     /// Keeps the tables of inputs of at most `kept` pixels.
-    pub(super) fn new(kept: u32) -> Self {
+    pub(in super::super) fn new(kept: u32) -> Self {
         Self { key: None, last: T::default(), small: (0..=kept).map(|_| [None, None]).collect() }
     }
 
     /// The table of `key`, which `fill` makes where it is not there.
-    pub(super) fn get(&mut self, key: (u32, bool), fill: impl FnOnce(&mut T)) -> &T {
+    pub(in super::super) fn get(&mut self, key: (u32, bool), fill: impl FnOnce(&mut T)) -> &T {
         if let Some(tables) = self.small.get_mut(key.0 as usize) {
             return tables[usize::from(key.1)].get_or_insert_with(|| {
                 let mut table = T::default();

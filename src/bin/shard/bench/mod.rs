@@ -130,7 +130,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         executor: args.executor,
         recipe: args.source.recipe,
         seed: args.source.seed,
-        kernels: metacl::augment::cpu::kernels(),
+        kernels: metacl::augment::cpu::Kernels::fastest().name(),
     };
     if args.json {
         text::print_json(&report.json(digest.digest128()))?;
