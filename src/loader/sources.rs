@@ -97,9 +97,9 @@ impl Fill for Sources {
             source.stride = stride_of(region.width);
             source.plane = source.stride * region.height;
             let put = if self.expands(stored.info.codec) {
-                put_record(stored, plan.sizes[image], parcel, source)
+                put_record(&stored, plan.sizes[image], parcel, source)
             } else {
-                put_pixels(decoder, stored, plan.sizes[image], parcel, source)
+                put_pixels(decoder, &stored, plan.sizes[image], parcel, source)
             };
             put.map_err(|error| decode_failure(&self.set, plan.samples[image], error))?;
         }
@@ -147,14 +147,14 @@ fn stride_of(width: u32) -> u32 {
 
 /// Copies the bands of a coefficient record and lists what makes pixels of them.
 fn put_record(
-    stored: Stored<'_>,
+    stored: &Stored<'_>,
     size: Size,
     parcel: &Parcel,
     source: &mut RegionSource,
 ) -> Result<(), decode::DecodeError> {
     let pixels = PixelPlace { offset: 0, stride: source.stride, plane: source.plane };
     let job = Job {
-        record: stored.bytes,
+        record: &stored.bytes,
         size,
         region: source.held,
         verify: stored.check_parts,
@@ -176,13 +176,13 @@ fn put_record(
 /// Decodes the region and lays its planes into the parcel.
 fn put_pixels(
     decoder: &mut Decoder,
-    stored: Stored<'_>,
+    stored: &Stored<'_>,
     size: Size,
     parcel: &Parcel,
     source: &mut RegionSource,
 ) -> Result<(), decode::DecodeError> {
     let want = Want { region: source.held, verify: stored.check_parts };
-    let pixels = decoder.decode(stored.info.codec, stored.bytes, size, want)?.pixels;
+    let pixels = decoder.decode(stored.info.codec, &stored.bytes, size, want)?.pixels;
     if pixels.is_gray() {
         source.plane = 0;
     }

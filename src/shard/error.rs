@@ -15,6 +15,18 @@ pub enum ShardError {
     /// The system refused.
     #[error("{path}: cannot {doing}: {source}", path = path.display())]
     Io { path: PathBuf, doing: &'static str, source: io::Error },
+    /// A URL that names no kind of object storage.
+    #[error("{scheme}://: no known scheme; give a path, file://, s3://, gs://, az://, http:// or https://")]
+    Scheme { scheme: String },
+    /// A URL, in a build that reads disks only.
+    #[error(
+        "{url}: this program was built without the feature `remote`, which reads object storage; copy the dataset to a disk"
+    )]
+    NotBuilt { url: String },
+    /// Object storage.
+    #[cfg(feature = "remote")]
+    #[error("{0}")]
+    Remote(Box<super::remote::RemoteError>),
     /// No shard file where one is needed.
     #[error("{path}: no .mcs files here; convert a dataset first: metacl-shard convert SRC DST", path = path.display())]
     NoShards { path: PathBuf },
@@ -59,6 +71,13 @@ pub enum ShardError {
 impl From<Fault> for ShardError {
     fn from(fault: Fault) -> Self {
         Self::Refused(Box::new(fault))
+    }
+}
+
+#[cfg(feature = "remote")]
+impl From<super::remote::RemoteError> for ShardError {
+    fn from(error: super::remote::RemoteError) -> Self {
+        Self::Remote(Box::new(error))
     }
 }
 

@@ -7,13 +7,14 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Component, Path, PathBuf};
 
 use clap::ValueEnum;
+use metacl::config::parse_bytes;
 use metacl::rng::{Permutation, Purpose, Stream};
 use metacl::shard::ingest::{self, Dataset, Format, LeftOut, Split};
 
 use super::output::Output;
 use super::prepare::{Rules, Store, Worker};
 use super::split::{self, Plan, Report};
-use super::text::{self, parse_bytes};
+use super::text;
 use super::{Failure, Outcome};
 
 /// Left-out files that are named on standard error; all are in `rejected.tsv`.

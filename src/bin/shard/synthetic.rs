@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
+use metacl::config::parse_bytes;
 use metacl::image::Size;
 use metacl::shard::Codec;
 use metacl::shard::ingest::synthetic::{Class, MAX_CLASSES, SIDES, Synthetic};
@@ -13,7 +14,7 @@ use super::convert::all_cores;
 use super::output::Output;
 use super::prepare::Prepared;
 use super::split::{self, Plan};
-use super::text::{self, parse_bytes};
+use super::text;
 use super::{Failure, Outcome};
 
 /// Make a generated image classification set

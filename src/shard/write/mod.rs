@@ -193,6 +193,11 @@ impl SplitWriter {
     }
 }
 
+/// The file name of part `number` of a split.
+pub(super) fn part_name(number: u64) -> String {
+    format!("{number:05}.{EXTENSION}")
+}
+
 fn encode_meta(options: &WriteOptions) -> Result<Vec<u8>, Refusal> {
     let meta = Meta { classes: options.classes.clone(), pairs: options.metadata.clone() };
     let texts = meta.classes.iter().chain(meta.pairs.iter().flat_map(|(key, value)| [key, value]));
@@ -204,7 +209,7 @@ fn encode_meta(options: &WriteOptions) -> Result<Vec<u8>, Refusal> {
 fn publish(folder: &Path, closed: Vec<ClosedPart>) -> Result<(), ShardError> {
     let mut named = Vec::new();
     for (number, part) in closed.into_iter().enumerate() {
-        let path = folder.join(format!("{number:05}.{EXTENSION}"));
+        let path = folder.join(part_name(number as u64));
         if let Err(error) = part.name(&path) {
             for path in named {
                 let _ = fs::remove_file(path); // ours; the first error is the one to tell

@@ -123,7 +123,7 @@ impl OpenPart {
         let mut part = ClosedPart { path, header, body_end: self.at, table: self.table };
         part.write_ends(meta)?;
         let faults = verify_file(&ShardFile::open(&part.path, None)?);
-        faults.into_iter().next().map_or(Ok(part), |fault| Err(fault.into()))
+        faults.into_iter().next().map_or(Ok(part), Err)
     }
 }
 
