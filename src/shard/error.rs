@@ -45,6 +45,9 @@ pub enum ShardError {
     /// Two files of a folder are of different splits.
     #[error("{path}: of another split than {other}; keep one split to a folder", path = path.display(), other = other.display())]
     ForeignPart { path: PathBuf, other: PathBuf },
+    /// A file's labels number other classes than those of the split that it is to be a part of.
+    #[error("{path}: its classes are others than those of the files before it; give parts of one conversion", path = path.display())]
+    OtherClasses { path: PathBuf },
     /// The numbers of samples do not add up: those before this part or, of the last part, those up to its end.
     #[error("{path}: states {stated} samples up to here, the parts hold {found}; convert the dataset again", path = path.display())]
     SampleCount { path: PathBuf, stated: u64, found: u64 },

@@ -2,6 +2,10 @@
 //! which comes with the first touch too, and records come from a cache.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+#[cfg(feature = "remote")]
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,7 +17,7 @@ use super::error::{Fault, Refusal, Section, ShardError};
 use super::format::{self, Block, ENTRY, Entry, Footer, HEADER, Header, Meta, PAGE};
 use super::map::Map;
 #[cfg(feature = "remote")]
-use super::remote::{Engine, PageEntries, RemoteFile};
+use super::remote::{self, Engine, PageEntries, RemoteFile};
 use super::{Codec, SampleInfo, Stored, Verify};
 use crate::image::Size;
 
@@ -47,8 +51,10 @@ impl ShardFile {
         location: &super::Location,
         sibling: Option<&ShardFile>,
     ) -> Result<Self, ShardError> {
-        let (remote, map) = RemoteFile::open(engine, location)?;
-        Ok(Self { remote: Some(remote), ..Self::over(&location.shown(), map, sibling)? })
+        remote::attempts(|| {
+            let (remote, map) = RemoteFile::open(engine, location)?;
+            Ok(Self { remote: Some(remote), ..Self::over(&location.shown(), map, sibling)? })
+        })
     }
 
     /// A file whose header, footer, metadata and page table are in `map`.
@@ -132,6 +138,27 @@ impl ShardFile {
         flaw.of(&self.path, self.header.first)
     }
 
+    /// The page table, which stands for all records and index pages, and where those end.
+    pub(super) fn body(&self) -> (&[u8], u64) {
+        (self.map.block(&self.footer.table), self.footer.meta.offset)
+    }
+
+    /// Writes all bytes of the file to `out`, which lies at `path`.
+    pub(super) fn copy_to(&self, out: &mut File, path: &Path) -> Result<(), ShardError> {
+        let failed = |source| ShardError::Io { path: path.to_owned(), doing: "write", source };
+        #[cfg(feature = "remote")]
+        if let Some(remote) = &self.remote {
+            return remote.copy(|bytes| out.write_all(bytes).map_err(failed));
+        }
+        let mut source = File::open(&self.path).map_err(|source| ShardError::Io {
+            path: self.path.clone(),
+            doing: "open",
+            source,
+        })?;
+        // The system copies, without the bytes coming here where it can.
+        io::copy(&mut source, out).map(drop).map_err(failed)
+    }
+
     /// The page table's entry `number`.
     fn page(&self, number: u64) -> Block {
         Block::parse(&self.map[self.footer.table.offset as usize + number as usize * PAGE..][..PAGE])
@@ -149,19 +176,23 @@ impl ShardFile {
             return Ok(());
         }
         #[cfg(feature = "remote")]
-        let _filling = match &self.remote {
-            Some(remote) => {
-                let filling = remote.filling();
-                if self.checked_pages.get(number) {
-                    return Ok(());
-                }
+        if let Some(remote) = &self.remote {
+            // One thread fetches it; the others find it checked.
+            let _filling = remote.filling();
+            if !self.checked_pages.get(number) {
                 let page = self.page(number);
                 let end = page.end().and_then(format::align).expect("checked at opening");
-                remote.fill(page.offset..end)?;
-                Some(filling)
+                remote::attempts(|| {
+                    remote.fill(page.offset..end)?;
+                    self.check_page(number)
+                })?;
             }
-            None => None,
-        };
+            return Ok(());
+        }
+        self.check_page(number)
+    }
+
+    fn check_page(&self, number: u64) -> Result<(), ShardError> {
         let expected = check::Expected {
             page: self.page(number),
             records: self.records_of(number),

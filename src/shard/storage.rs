@@ -107,6 +107,22 @@ impl Storage {
     fn url_has_shards(&self, location: &Location) -> Result<bool, ShardError> {
         Err(ShardError::NotBuilt { url: location.to_string() })
     }
+
+    /// Refuses: this build reads and writes disks only.
+    ///
+    /// # Errors
+    /// [`ShardError::NotBuilt`].
+    pub fn upload(&self, _: &std::path::Path, to: &Location) -> Result<(), ShardError> {
+        Err(ShardError::NotBuilt { url: to.to_string() })
+    }
+
+    /// Refuses: this build reads and writes disks only.
+    ///
+    /// # Errors
+    /// [`ShardError::NotBuilt`].
+    pub fn delete(&self, location: &Location) -> Result<(), ShardError> {
+        Err(ShardError::NotBuilt { url: location.to_string() })
+    }
 }
 
 impl Default for Storage {

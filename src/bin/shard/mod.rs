@@ -1,9 +1,10 @@
 //! The command line, and what all subcommands share.
 //!
-//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`preview`], [`mod@bench`].
+//! - One file a subcommand: [`convert`], [`merge`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`preview`], [`mod@bench`].
 //! - [`prepare`]: an item of a source to a record; `recode`: a JPEG to coefficients. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
 //! - [`sheet`]: thumbnails of many samples in one picture.
-//! - [`access`]: what it takes to read object storage. [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
+//! - [`access`]: what it takes to read object storage. [`part`]: a conversion by many machines.
+//! - [`destination`]: a folder or a URL to write to. [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 done with some files left out and listed.
 
@@ -11,9 +12,12 @@ mod access;
 mod bench;
 mod convert;
 mod dataset;
+mod destination;
 mod extract;
 mod inspect;
+mod merge;
 mod output;
+mod part;
 mod pipeline;
 mod prepare;
 mod preview;
@@ -54,6 +58,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Convert(convert::Args),
+    Merge(merge::Args),
     Synthetic(synthetic::Args),
     Inspect(inspect::Args),
     Verify(verify::Args),
@@ -94,8 +99,9 @@ pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     let storage = cli.access.storage();
     let result = match cli.command {
-        Command::Convert(args) => convert::run(&args),
-        Command::Synthetic(args) => synthetic::run(&args),
+        Command::Convert(args) => convert::run(&args, &storage),
+        Command::Merge(args) => merge::run(&args, &storage),
+        Command::Synthetic(args) => synthetic::run(&args, &storage),
         Command::Inspect(args) => inspect::run(&args, &storage),
         Command::Verify(args) => verify::run(&args, &storage),
         Command::Stats(args) => stats::run(&args, &storage),

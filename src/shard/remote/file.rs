@@ -22,6 +22,20 @@ const STEP: u64 = 8 << 20;
 /// Extents are cut where records start on another side of a multiple of this: a mebibyte.
 const CELL: u32 = 20;
 
+/// Times that bytes are fetched whose checksum does not hold: damage on the way would hardly come as often.
+pub(super) const ATTEMPTS: usize = 3;
+
+/// Fetches and checks a part of an index; what is refused is fetched again, as it may have been damaged on the way.
+pub(in crate::shard) fn attempts<T>(fetch: impl Fn() -> Result<T, ShardError>) -> Result<T, ShardError> {
+    let mut attempt = 1;
+    loop {
+        match fetch() {
+            Err(ShardError::Refused(_)) if attempt < ATTEMPTS => attempt += 1,
+            ended => return ended,
+        }
+    }
+}
+
 /// Where the bytes of a shard file come from.
 pub(in crate::shard) struct RemoteFile {
     engine: Arc<Engine>,
@@ -98,6 +112,18 @@ impl RemoteFile {
             let end = range.end.min(at + STEP);
             self.write(at, &self.engine.get(&self.object, at..end)?)?;
             at = end;
+        }
+        Ok(())
+    }
+
+    /// Hands the whole object to `out`, in order.
+    pub(in crate::shard) fn copy(
+        &self,
+        mut out: impl FnMut(&[u8]) -> Result<(), ShardError>,
+    ) -> Result<(), ShardError> {
+        let size = self.object.size();
+        for at in (0..size).step_by(STEP as usize) {
+            out(&self.engine.get(&self.object, at..size.min(at + STEP))?)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@
 //!
 //! - `connect`: URL and variables to a store; what must not be shown. `object`: ranges of one object, tried again until they are right.
 //! - `split`: many objects as one split. `fetch`: who is next, neighbours in one request. `cache`: the folder. `file`: one shard over both.
-//! - `error`: [`RemoteError`].
+//! - `upload`: files to objects. `error`: [`RemoteError`].
 //!
 //! Not here: the format (`shard`), which samples are wanted (`loader`).
 //!
@@ -23,6 +23,7 @@ mod fetch;
 mod file;
 mod object;
 mod split;
+mod upload;
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -39,7 +40,7 @@ use super::location::Location;
 use super::storage::{Storage, StorageOptions};
 
 pub use self::error::RemoteError;
-pub(super) use self::file::{PageEntries, RemoteFile};
+pub(super) use self::file::{PageEntries, RemoteFile, attempts};
 pub(super) use self::split::side_by_side;
 
 /// Threads that receive; each serves many requests.

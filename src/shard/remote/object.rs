@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::RemoteError;
 use super::connect::Secrets;
+use super::file::ATTEMPTS;
 use crate::shard::storage::Patience;
 
 /// An object in a store.
@@ -65,8 +66,8 @@ impl Object {
                 attempts += 1;
                 match self.attempt(range.clone()).await {
                     Ok(bytes) if sound(&bytes) => return Ok((bytes, true)),
-                    // Damage at the source does not go away; damage on the way would hardly come three times.
-                    Ok(bytes) if attempts > self.patience.retries.min(2) => return Ok((bytes, false)),
+                    // Damage at the source does not go away.
+                    Ok(bytes) if attempts >= ATTEMPTS => return Ok((bytes, false)),
                     Ok(_) => "its checksums do not hold".clone_into(&mut reason),
                     Err(Attempt::Never(error)) => return Err(error),
                     Err(Attempt::Again(why)) => reason = why,
