@@ -120,6 +120,14 @@ impl Storage {
     ///
     /// # Errors
     /// [`ShardError::NotBuilt`].
+    pub fn fetch(&self, location: &Location) -> Result<Option<Vec<u8>>, ShardError> {
+        Err(ShardError::NotBuilt { url: location.to_string() })
+    }
+
+    /// Refuses: this build reads and writes disks only.
+    ///
+    /// # Errors
+    /// [`ShardError::NotBuilt`].
     pub fn delete(&self, location: &Location) -> Result<(), ShardError> {
         Err(ShardError::NotBuilt { url: location.to_string() })
     }

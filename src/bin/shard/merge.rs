@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use metacl::shard::{Location, ShardSet, SplitWriter, Storage, WriteOptions};
 
 use super::destination::Destination;
-use super::output::Output;
+use super::output::{Output, REJECTED};
 use super::part::{self, Whole};
 use super::{Failure, Outcome, dataset, text};
 
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     for ((name, parts), whole) in splits.iter().zip(wholes) {
         let folder = output.folder(name);
         lines.push(join(name, parts, &whole, &folder)?);
-        list_rejected(parts, &whole, &folder)?;
+        list_rejected(parts, &whole, &folder, storage)?;
         output.complete(name);
     }
     output.finish()?;
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-fn join(name: &str, parts: &Parts, whole: &Whole, folder: &std::path::Path) -> Result<String, Failure> {
+fn join(name: &str, parts: &Parts, whole: &Whole, folder: &Path) -> Result<String, Failure> {
     let classes = parts.sets[0].classes().to_vec();
     let options = WriteOptions { classes, metadata: whole.metadata.clone(), ..WriteOptions::default() };
     let mut writer = SplitWriter::create(folder, options)?;
@@ -85,18 +85,19 @@ fn join(name: &str, parts: &Parts, whole: &Whole, folder: &std::path::Path) -> R
     Ok(format!("{name}: {samples} in {files}, {}, out of {joined}", text::bytes(summary.bytes)))
 }
 
-/// Lists what all parts on disk left out; a list at a URL stays there.
-fn list_rejected(parts: &Parts, whole: &Whole, folder: &std::path::Path) -> Result<(), Failure> {
-    let mut all = String::new();
+/// Lists what all parts left out, in their order.
+fn list_rejected(parts: &Parts, whole: &Whole, folder: &Path, storage: &Storage) -> Result<(), Failure> {
+    let mut all = Vec::new();
     for &number in &whole.order {
-        if let Location::Disk(place) = &parts.places[number]
-            && let Ok(list) = fs::read_to_string(place.join("rejected.tsv"))
-        {
-            all.push_str(&list);
-        }
+        let list = match parts.places[number].join(REJECTED) {
+            Location::Disk(path) if !path.exists() => None,
+            Location::Disk(path) => Some(fs::read(path)?),
+            url => storage.fetch(&url)?,
+        };
+        all.extend(list.unwrap_or_default());
     }
     if !all.is_empty() {
-        fs::write(folder.join("rejected.tsv"), all)?;
+        fs::write(folder.join(REJECTED), all)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@
 //!
 //! - `connect`: URL and variables to a store; what must not be shown. `object`: ranges of one object, tried again until they are right.
 //! - `split`: many objects as one split. `fetch`: who is next, neighbours in one request. `cache`: the folder. `file`: one shard over both.
-//! - `upload`: files to objects. `error`: [`RemoteError`].
+//! - `transfer`: files to objects, and small objects here. `error`: [`RemoteError`].
 //!
 //! Not here: the format (`shard`), which samples are wanted (`loader`).
 //!
@@ -23,7 +23,7 @@ mod fetch;
 mod file;
 mod object;
 mod split;
-mod upload;
+mod transfer;
 
 use std::collections::HashMap;
 use std::ops::Range;

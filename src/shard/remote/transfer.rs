@@ -1,4 +1,4 @@
-//! Files to object storage: each object appears whole or not at all.
+//! Files to object storage, each of which appears whole or not at all, and small objects from there.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,6 +16,8 @@ use crate::shard::storage::Storage;
 const PIECE: u64 = 8 << 20;
 /// Pieces of an upload at most, a little below what S3 allows.
 const PIECES: u64 = 9000;
+/// Bytes of an object that is read whole into memory, at most.
+const WHOLE: u64 = 256 << 20;
 /// Pieces under way.
 const AT_A_TIME: usize = 4;
 
@@ -68,6 +70,19 @@ impl Storage {
                 upload.put(sent);
             }
         })
+    }
+
+    /// All bytes of an object, where it exists: of a list, not of a shard.
+    ///
+    /// # Errors
+    /// What the store refuses.
+    pub fn fetch(&self, location: &Location) -> Result<Option<Vec<u8>>, ShardError> {
+        let engine = self.engine(location)?;
+        match engine.get(&engine.object(location)?, 0..WHOLE) {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.is_absence() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Deletes an object, for instance of a split that could not be completed.
