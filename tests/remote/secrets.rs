@@ -48,7 +48,7 @@ fn they_are_used_and_never_shown() {
     assert_eq!(run(&["verify", &url]), Some(1));
     server.rule(|_, _| Answer::Status(400));
     assert_eq!(run(&["verify", &url]), Some(1));
-    assert_eq!(run(&["verify", "s3://bucket/train"]), Some(1));
+    assert_eq!(run(&["verify", "s3://bucket/train/00000.mcs"]), Some(1));
     assert!(server.asked().iter().any(|asked| asked.head.contains(KEY) && asked.head.contains(TOKEN)), "S3 was signed");
     assert!(heard.lines().count() >= 7, "{heard}");
 

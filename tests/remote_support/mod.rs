@@ -115,6 +115,7 @@ fn answer(shared: &Shared, stream: TcpStream) {
         Some(start.parse().ok()?..end.parse::<u64>().ok()? + 1)
     });
     let Ok(file) = fs::read(shared.root.join(&path)) else {
+        shared.asked.lock().unwrap().push(Asked { path, range: 0..0, head: head.join("\n") });
         let _ = (&stream).write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         return;
     };

@@ -1,4 +1,5 @@
 //! An S3 server on loopback: s3s-fs, which checks signatures and keeps buckets as folders.
+#![allow(dead_code, unreachable_pub, reason = "shared by test files, each of which uses its part")]
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};

@@ -18,10 +18,10 @@ pub enum RemoteError {
     )]
     Denied { url: String, reason: String },
     #[error(
-        "{url}, bytes {}..{}: not received after {attempts} attempts ({reason}); check the connection and the server, then start again",
+        "{url}, bytes {}..{}: not received ({reason}); check the connection and the server, then start again",
         range.start, range.end
     )]
-    Lost { url: String, range: Range<u64>, attempts: usize, reason: String },
+    Lost { url: String, range: Range<u64>, reason: String },
     #[error(
         "{url}: was exchanged while it was being read ({what}); start again, and leave objects of a dataset as they are"
     )]

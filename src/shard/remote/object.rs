@@ -29,9 +29,15 @@ pub(super) struct Object {
 enum Attempt {
     /// Another may succeed.
     Again(String),
+    /// It was made of many, as many as there should be.
+    Given(String),
     /// None will.
     Never(RemoteError),
 }
+
+/// How the client's errors begin where it repeats requests by itself; the type is not public. Wrong answers, which it does not repeat,
+/// read otherwise.
+const GIVEN_UP: &str = "Error performing ";
 
 impl Object {
     pub(super) fn new(
@@ -58,10 +64,11 @@ impl Object {
         range: Range<u64>,
         sound: impl Fn(&[u8]) -> bool,
     ) -> Result<(Bytes, bool), RemoteError> {
-        let mut reason = format!("nothing within {} s", self.patience.limit.as_secs_f64());
-        let mut attempts = 0;
+        let lost = |reason: String| RemoteError::Lost { url: self.url.clone(), range: range.clone(), reason };
+        let mut reason = "nothing came".to_owned();
         let tried = async {
             let mut pause = self.patience.pause;
+            let mut attempts = 0;
             loop {
                 attempts += 1;
                 match self.attempt(range.clone()).await {
@@ -70,11 +77,11 @@ impl Object {
                     Ok(bytes) if attempts >= ATTEMPTS => return Ok((bytes, false)),
                     Ok(_) => "its checksums do not hold".clone_into(&mut reason),
                     Err(Attempt::Never(error)) => return Err(error),
+                    Err(Attempt::Given(why)) => return Err(lost(why)),
                     Err(Attempt::Again(why)) => reason = why,
                 }
                 if attempts > self.patience.retries {
-                    let (url, reason) = (self.url.clone(), reason.clone());
-                    return Err(RemoteError::Lost { url, range: range.clone(), attempts, reason });
+                    return Err(lost(format!("{reason}, {attempts} times")));
                 }
                 sleep(pause).await;
                 pause *= 2;
@@ -82,7 +89,7 @@ impl Object {
         };
         match timeout(self.patience.limit, tried).await {
             Ok(ended) => ended,
-            Err(_) => Err(RemoteError::Lost { url: self.url.clone(), range, attempts, reason }),
+            Err(_) => Err(lost(format!("{reason}; given up after {} s", self.patience.limit.as_secs()))),
         }
     }
 
@@ -120,7 +127,11 @@ impl Object {
             Error::NotFound { .. } | Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => {
                 Attempt::Never(self.refusal(error))
             }
-            _ => Attempt::Again(self.reason(error)),
+            _ => match self.reason(error) {
+                // The client gave up on the request: it has tried as often as `patience` says, or more would be of no use.
+                reason if reason.contains(GIVEN_UP) => Attempt::Given(reason),
+                reason => Attempt::Again(reason),
+            },
         }
     }
 
