@@ -5,7 +5,7 @@
 # Read after `setup` has run: empty, or the flags for a machine that cannot build libjpeg-turbo.
 FEATURES = $(shell cat .cargo/features 2>/dev/null)
 # metacl-shard needs no libtorch, and starts 0.5 s sooner when it is not linked to it.
-SHARD_FEATURES = --no-default-features -F cuda -F reference $(if $(FEATURES),,-F turbo)
+SHARD_FEATURES = --no-default-features -F cuda -F reference -F remote $(if $(FEATURES),,-F turbo)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 10

@@ -41,6 +41,7 @@
 //! | `torch` | yes | trainer and evaluation | the engine alone |
 //! | `cuda` | yes | NVIDIA GPUs, opened at run time | CPU only |
 //! | `turbo` | yes | libjpeg-turbo | zune-jpeg: pure Rust; its pixels may differ by a level |
+//! | `remote` | yes | shards in object storage | shards on disk |
 //! | `reference` | no | the slow oracle of the tests; a device without a card | |
 
 pub mod image;

@@ -67,10 +67,14 @@ const ALSO: [(&str, &[&str]); 4] = [
 ];
 
 /// Other crates, and the only modules or files that may name them.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 10] = [
     ("tch", &["device", "nn", "optim", "dist", "train", "eval"]),
     ("cudarc", &["gpu", "augment::cuda", "device::interop"]),
     ("memmap2", &["shard"]),
+    ("object_store", &["shard::remote"]),
+    ("tokio", &["shard::remote"]),
+    ("url", &["shard::remote"]),
+    ("bytes", &["shard::remote"]),
     ("turbojpeg_sys", &["decode"]),
     ("zune_jpeg", &["decode"]),
     ("zip", &["train::exchange"]),

@@ -6,6 +6,8 @@
 mod memory;
 #[path = "shard/mod.rs"]
 mod shard;
+#[path = "common/storage.rs"]
+mod storage;
 
 use std::process::ExitCode;
 

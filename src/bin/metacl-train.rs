@@ -7,6 +7,8 @@ mod commands;
 mod launch;
 #[path = "common/memory.rs"]
 mod memory;
+#[path = "common/storage.rs"]
+mod storage;
 
 use std::io::{self, IsTerminal};
 use std::panic::{self, AssertUnwindSafe};
@@ -18,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use metacl::config::{self, Command, Config};
 use metacl::dist::launch::Placed;
 use metacl::error::Error;
+use metacl::shard::Storage;
 use metacl::train::{self, Console, TrainError};
 
 /// Where runs go, below the working folder.
@@ -62,7 +65,8 @@ fn run() -> Result<ExitCode, Error> {
                 // libtorch's refusals arrive as panics with a trace of many lines; `run` prints their first.
                 panic::set_hook(Box::new(|_| {}));
             }
-            let run = || train::run(&loaded, console, Path::new(&logs), &placed, &stop).map_err(Error::from);
+            let storage = Storage::new(loaded.config.storage(storage::variables()));
+            let run = || train::run(&loaded, console, Path::new(&logs), &placed, &storage, &stop).map_err(Error::from);
             panic::catch_unwind(AssertUnwindSafe(run)).map_err(|payload| Error::panicked(&*payload))??;
         }
     }

@@ -147,6 +147,14 @@ pub enum ConfigError {
         /// What there is.
         available: &'static str,
     },
+    /// A URL that cannot be one of a dataset.
+    #[error("data_path {path}: {reason}")]
+    DataUrl {
+        /// The URL, without what is secret.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// No dataset was named.
     #[error("no dataset: give --data_path FOLDER or set the variable {variable}")]
     NoData {

@@ -8,7 +8,7 @@ use super::table::Key;
 /// Keys in groups, each with what it accepts, its default and its meaning.
 pub fn help() -> String {
     let mut text = String::from(
-        "Usage: metacl-train --config FILE --data_path FOLDER [--KEY VALUE ...]\n\
+        "Usage: metacl-train --config FILE --data_path FOLDER|URL [--KEY VALUE ...]\n\
          \n\
          Defaults, then FILE, then the command line; the last one wins. --some-key and --some_key are one key, and a\n\
          key of true or false may stand without its value. Published files and flags are accepted as they are.\n\

@@ -1,11 +1,14 @@
 //! THE table of keys: name, aliases, type, default, meaning. Defaults are the published code's; an unset key (`None`) is filled
 //! by [`resolve`](super::resolve) from what it depends on.
 
+use super::bytes::Bytes;
+use super::data_path::DataPath;
 use super::table::{Group, Key, keys};
 use super::value::{
     Arch, Augment, Corrupt, Dist, Family, FewShotHead, GpuDecode, Head, Init, LrSchedule, Opt, Precision, Problem,
     TaskRot, Value, Verify,
 };
+use crate::shard::CACHE_SIZE;
 
 keys! {
     Run {
@@ -51,8 +54,12 @@ keys! {
     Data {
         /// cifar or imagenet: decides stem, recipe of views and image_size
         data: Family = Family::Cifar;
-        /// the converted dataset; unset: the variable DATA_ROOT (cifar) or IMAGENET_PATH (imagenet)
-        data_path: String = String::new();
+        /// the converted dataset: a folder, or a URL of object storage (s3, gs, az, http, https); unset: the variable DATA_ROOT (cifar) or IMAGENET_PATH (imagenet)
+        data_path: DataPath = DataPath::default();
+        /// folder where what is read from object storage is kept; unset: $XDG_CACHE_HOME/metacl/shards, or .cache/metacl/shards at home
+        cache_dir: String = String::new();
+        /// most bytes kept there, like 512M or 100G; enough for the dataset where it is read more than once
+        cache_size: Bytes = Bytes(CACHE_SIZE);
         /// side of a view in pixels; unset: 32 (cifar), 224 (imagenet)
         image_size: Option<u32> = None;
         /// when the checksums of what is read are compared: always, first (at the first read of a record), never

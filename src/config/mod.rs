@@ -10,7 +10,9 @@
 //!
 //! Not here: environment variables (a closure is passed in), the dataset's size, devices.
 
+mod bytes;
 mod check;
+mod data_path;
 mod error;
 mod help;
 mod keys;
@@ -22,11 +24,13 @@ mod specs;
 mod table;
 mod value;
 
+pub use bytes::{Bytes, parse_bytes};
+pub use data_path::DataPath;
 pub use error::{ConfigError, Origin};
 pub use help::help;
 pub use keys::{Config, KEYS};
 pub use published::{check_data_path, looks_like_raw_images};
-pub use resolve::{Command, Loaded, load};
+pub use resolve::{Command, Loaded, cache_folder, load};
 pub use resume::{Difference, MAY_CHANGE};
 pub use specs::{EvalPolicies, ViewPolicies};
 pub use table::{Group, Key};

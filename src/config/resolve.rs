@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::data_path::DataPath;
 use super::error::{ConfigError, Origin};
 use super::keys::{Config, KEYS};
 use super::source::{self, Entry};
@@ -88,8 +89,10 @@ fn resolve(
     notes.extend(foreign_temperature(&config, file_head, &origins));
     notes.extend(own_paths(&mut config));
     notes.extend(data_from_variable(&mut config, variable));
-    if config.kernel_cache.is_empty() {
-        config.kernel_cache = kernel_cache(variable).unwrap_or_default();
+    for (folder, name) in [(&mut config.kernel_cache, "kernels"), (&mut config.cache_dir, "shards")] {
+        if folder.is_empty() {
+            *folder = cache_folder(name, variable).unwrap_or_default();
+        }
     }
     fill(&mut config);
     check::check(&config, &origins)?;
@@ -177,11 +180,11 @@ fn own_paths(config: &mut Config) -> Vec<String> {
     notes
 }
 
-/// The user's folder of compiled kernels, as the XDG base directory specification has it.
-fn kernel_cache(variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+/// The user's folder for a cache of ours, as the XDG base directory specification has it; `None` where there is no home.
+pub fn cache_folder(name: &str, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
     let set = |name| variable(name).filter(|value| value.starts_with('/'));
     let root = set("XDG_CACHE_HOME").or_else(|| Some(format!("{}/.cache", set("HOME")?)))?;
-    Some(format!("{root}/metacl/kernels"))
+    Some(format!("{root}/metacl/{name}"))
 }
 
 fn data_from_variable(config: &mut Config, variable: &dyn Fn(&str) -> Option<String>) -> Option<String> {
@@ -189,7 +192,7 @@ fn data_from_variable(config: &mut Config, variable: &dyn Fn(&str) -> Option<Str
         return None;
     }
     let name = published::data_variable(config.data);
-    config.data_path = variable(name).filter(|value| !value.is_empty())?;
+    config.data_path = DataPath(variable(name).filter(|value| !value.is_empty())?);
     Some(format!("data_path {} is from {name}", config.data_path))
 }
 

@@ -24,6 +24,8 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
     ("eval_samples", "evaluation leaves training as it is"),
     ("test_bs", "evaluation leaves training as it is"),
     ("data_path", "the dataset may have moved; its identity is checked by itself"),
+    ("cache_dir", "where copies of the dataset are kept"),
+    ("cache_size", "how much of the dataset is kept"),
     ("augment", "the same views, to the byte"),
     ("gpu_decode", "the same pixels"),
     ("kernel_cache", "where compiled code is kept"),

@@ -1,12 +1,9 @@
 //! What the stages need, worked out of the keys.
 
-use std::path::PathBuf;
-
 use crate::augment::{BlurPolicy, JitterPolicy, TaskPolicy, ViewPolicy, recipe};
 
 use super::error::{ConfigError, Origin};
 use super::keys::Config;
-use super::published;
 use super::value::{Arch, Dist, Family, Head, Problem, TaskRot, Value};
 
 /// Policies of the views of a class in pre-training.
@@ -85,20 +82,6 @@ impl Config {
     /// Whether the network has the 3x3 stem for small images.
     pub fn has_small_stem(&self) -> bool {
         self.data == Family::Cifar
-    }
-
-    /// The folder of the dataset.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::NoData`] where none was named; what [`check_data_path`](super::check_data_path) refuses.
-    pub fn data_folder(&self) -> Result<PathBuf, ConfigError> {
-        if self.data_path.is_empty() {
-            return Err(ConfigError::NoData { variable: published::data_variable(self.data) });
-        }
-        let path = PathBuf::from(&self.data_path);
-        published::check_data_path(&path)?;
-        Ok(path)
     }
 
     /// How views of pre-training are drawn (training and test alike): the recipe of `data`, with each role's own strengths.

@@ -102,11 +102,11 @@ impl Fill for Sources {
             source.plane = source.stride * region.height;
             let failed = |error| decode_failure(&self.set, plan.samples[image], error);
             if self.expands(stored.info.codec) {
-                let copied = expansion_of(stored, plan.sizes[image], source).map_err(failed)?;
+                let copied = expansion_of(&stored, plan.sizes[image], source).map_err(failed)?;
                 source.at = parcel.put(copied.len(), |piece| piece.copy_from_slice(copied))?;
             } else {
                 let want = Want { region, verify: stored.check_parts };
-                let decoded = decoder.decode(stored.info.codec, stored.bytes, plan.sizes[image], want);
+                let decoded = decoder.decode(stored.info.codec, &stored.bytes, plan.sizes[image], want);
                 let pixels = decoded.map_err(failed)?.pixels;
                 if pixels.is_gray() {
                     source.plane = 0;
@@ -159,13 +159,13 @@ fn stride_of(width: u32) -> u32 {
 
 /// Lists what makes the pixels of `source` out of a coefficient record; gives the bands of the record that are to be copied.
 fn expansion_of<'a>(
-    stored: Stored<'a>,
+    stored: &'a Stored<'_>,
     size: Size,
     source: &mut RegionSource,
 ) -> Result<&'a [u8], decode::DecodeError> {
     let pixels = PixelPlace { offset: 0, stride: source.stride, plane: source.plane };
     let job = Job {
-        record: stored.bytes,
+        record: &stored.bytes,
         size,
         region: source.held,
         verify: stored.check_parts,

@@ -199,7 +199,7 @@ impl Produce for Views {
         let mut views = 0;
         match shared {
             Some(region) => {
-                let region = self.decode(&mut scratch.decoder, stored, plan, image, region)?;
+                let region = self.decode(&mut scratch.decoder, &stored, plan, image, region)?;
                 laps.mark(Stage::Decode);
                 for (row, out) in rows {
                     self.view(&mut scratch.renderer, &mut scratch.view, region, plan, row, out)?;
@@ -210,7 +210,7 @@ impl Produce for Views {
             None => {
                 for (row, out) in rows {
                     let region = plan.views[row].region(size);
-                    let region = self.decode(&mut scratch.decoder, stored, plan, image, region)?;
+                    let region = self.decode(&mut scratch.decoder, &stored, plan, image, region)?;
                     laps.mark(Stage::Decode);
                     self.view(&mut scratch.renderer, &mut scratch.view, region, plan, row, out)?;
                     laps.mark(Stage::Render);
@@ -228,13 +228,13 @@ impl Views {
     fn decode<'a>(
         &'a self,
         decoder: &'a mut Decoder,
-        stored: Stored<'a>,
+        stored: &'a Stored<'_>,
         plan: &EpisodePlan,
         image: usize,
         region: Rect,
     ) -> Result<Region<'a>, LoadError> {
         let want = Want { region, verify: stored.check_parts };
-        let decoded = decoder.decode(stored.info.codec, stored.bytes, plan.sizes[image], want);
+        let decoded = decoder.decode(stored.info.codec, &stored.bytes, plan.sizes[image], want);
         decoded.map_err(|source| decode_failure(&self.set, plan.samples[image], source))
     }
 

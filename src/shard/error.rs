@@ -15,6 +15,18 @@ pub enum ShardError {
     /// The system refused.
     #[error("{path}: cannot {doing}: {source}", path = path.display())]
     Io { path: PathBuf, doing: &'static str, source: io::Error },
+    /// A URL that names no kind of object storage.
+    #[error("{scheme}://: no known scheme; give a path, file://, s3://, gs://, az://, http:// or https://")]
+    Scheme { scheme: String },
+    /// A URL, in a build that reads disks only.
+    #[error(
+        "{url}: this program was built without the feature `remote`, which reads object storage; copy the dataset to a disk"
+    )]
+    NotBuilt { url: String },
+    /// Object storage.
+    #[cfg(feature = "remote")]
+    #[error("{0}")]
+    Remote(Box<super::remote::RemoteError>),
     /// No shard file where one is needed.
     #[error("{path}: no .mcs files here; convert a dataset first: metacl-shard convert SRC DST", path = path.display())]
     NoShards { path: PathBuf },
@@ -33,6 +45,9 @@ pub enum ShardError {
     /// Two files of a folder are of different splits.
     #[error("{path}: of another split than {other}; keep one split to a folder", path = path.display(), other = other.display())]
     ForeignPart { path: PathBuf, other: PathBuf },
+    /// A file's labels number other classes than those of the split that it is to be a part of.
+    #[error("{path}: its classes are others than those of the files before it; give parts of one conversion", path = path.display())]
+    OtherClasses { path: PathBuf },
     /// The numbers of samples do not add up: those before this part or, of the last part, those up to its end.
     #[error("{path}: states {stated} samples up to here, the parts hold {found}; convert the dataset again", path = path.display())]
     SampleCount { path: PathBuf, stated: u64, found: u64 },
@@ -59,6 +74,13 @@ pub enum ShardError {
 impl From<Fault> for ShardError {
     fn from(fault: Fault) -> Self {
         Self::Refused(Box::new(fault))
+    }
+}
+
+#[cfg(feature = "remote")]
+impl From<super::remote::RemoteError> for ShardError {
+    fn from(error: super::remote::RemoteError) -> Self {
+        Self::Remote(Box::new(error))
     }
 }
 

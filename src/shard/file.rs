@@ -1,5 +1,11 @@
-//! One open shard file: mapped, its index checked page by page at first touch.
+//! One open shard file: mapped, its index checked page by page at first touch. Of a shard in object storage the map holds the index,
+//! which comes with the first touch too, and records come from a cache.
 
+use std::borrow::Cow;
+use std::fs::File;
+use std::io;
+#[cfg(feature = "remote")]
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,6 +16,8 @@ use super::check::{self, Flaw};
 use super::error::{Fault, Refusal, Section, ShardError};
 use super::format::{self, Block, ENTRY, Entry, Footer, HEADER, Header, Meta, PAGE};
 use super::map::Map;
+#[cfg(feature = "remote")]
+use super::remote::{self, Engine, PageEntries, RemoteFile};
 use super::{Codec, SampleInfo, Stored, Verify};
 use crate::image::Size;
 
@@ -17,6 +25,9 @@ use crate::image::Size;
 pub struct ShardFile {
     path: PathBuf,
     map: Map,
+    /// Where the records are, and what of the index the map lacks, if not on disk.
+    #[cfg(feature = "remote")]
+    remote: Option<RemoteFile>,
     header: Header,
     footer: Footer,
     /// One for all files of a split.
@@ -30,7 +41,24 @@ pub struct ShardFile {
 impl ShardFile {
     /// Opens `path`. Where its metadata section is that of `sibling`, its metadata is not read again but shared.
     pub(super) fn open(path: &Path, sibling: Option<&ShardFile>) -> Result<Self, ShardError> {
-        let map = Map::open(path)?;
+        Self::over(path, Map::open(path)?, sibling)
+    }
+
+    /// Opens a shard in object storage; `sibling` as for [`open`](Self::open).
+    #[cfg(feature = "remote")]
+    pub(super) fn open_remote(
+        engine: &Arc<Engine>,
+        location: &super::Location,
+        sibling: Option<&ShardFile>,
+    ) -> Result<Self, ShardError> {
+        remote::attempts(|| {
+            let (remote, map) = RemoteFile::open(engine, location)?;
+            Ok(Self { remote: Some(remote), ..Self::over(&location.shown(), map, sibling)? })
+        })
+    }
+
+    /// A file whose header, footer, metadata and page table are in `map`.
+    fn over(path: &Path, map: Map, sibling: Option<&ShardFile>) -> Result<Self, ShardError> {
         let (header, footer) = check::open(&map).map_err(|flaw| flaw.of(path, 0))?;
         let section = map.block(&footer.meta);
         let meta = match sibling.filter(|sibling| sibling.map.block(&sibling.footer.meta) == section) {
@@ -48,6 +76,8 @@ impl ShardFile {
             checked_records: Bits::new(0),
             verify: Verify::Always,
             map,
+            #[cfg(feature = "remote")]
+            remote: None,
         })
     }
 
@@ -81,6 +111,12 @@ impl ShardFile {
         self.footer.identity
     }
 
+    /// Files of the split.
+    #[cfg(feature = "remote")]
+    pub(super) fn parts(&self) -> u32 {
+        self.header.parts
+    }
+
     /// Number of index pages.
     pub(super) fn pages(&self) -> u64 {
         check::pages(&self.header)
@@ -102,6 +138,27 @@ impl ShardFile {
         flaw.of(&self.path, self.header.first)
     }
 
+    /// The page table, which stands for all records and index pages, and where those end.
+    pub(super) fn body(&self) -> (&[u8], u64) {
+        (self.map.block(&self.footer.table), self.footer.meta.offset)
+    }
+
+    /// Writes all bytes of the file to `out`, which lies at `path`.
+    pub(super) fn copy_to(&self, out: &mut File, path: &Path) -> Result<(), ShardError> {
+        let failed = |source| ShardError::Io { path: path.to_owned(), doing: "write", source };
+        #[cfg(feature = "remote")]
+        if let Some(remote) = &self.remote {
+            return remote.copy(|bytes| out.write_all(bytes).map_err(failed));
+        }
+        let mut source = File::open(&self.path).map_err(|source| ShardError::Io {
+            path: self.path.clone(),
+            doing: "open",
+            source,
+        })?;
+        // The system copies, without the bytes coming here where it can.
+        io::copy(&mut source, out).map(drop).map_err(failed)
+    }
+
     /// The page table's entry `number`.
     fn page(&self, number: u64) -> Block {
         Block::parse(&self.map[self.footer.table.offset as usize + number as usize * PAGE..][..PAGE])
@@ -114,10 +171,28 @@ impl ShardFile {
     }
 
     /// Checks index page `number`, once.
-    fn touch(&self, number: u64) -> Result<(), Fault> {
+    pub(super) fn touch(&self, number: u64) -> Result<(), ShardError> {
         if self.checked_pages.get(number) {
             return Ok(());
         }
+        #[cfg(feature = "remote")]
+        if let Some(remote) = &self.remote {
+            // One thread fetches it; the others find it checked.
+            let _filling = remote.filling();
+            if !self.checked_pages.get(number) {
+                let page = self.page(number);
+                let end = page.end().and_then(format::align).expect("checked at opening");
+                remote::attempts(|| {
+                    remote.fill(page.offset..end)?;
+                    self.check_page(number)
+                })?;
+            }
+            return Ok(());
+        }
+        self.check_page(number)
+    }
+
+    fn check_page(&self, number: u64) -> Result<(), ShardError> {
         let expected = check::Expected {
             page: self.page(number),
             records: self.records_of(number),
@@ -130,13 +205,13 @@ impl ShardFile {
         Ok(())
     }
 
-    /// Page, place in it, and entry of `sample`, which is below [`samples`](Self::samples).
-    fn entry(&self, sample: u64) -> Result<(Block, u64, Entry), ShardError> {
-        let (number, place) =
-            (sample / u64::from(self.header.page_entries), sample % u64::from(self.header.page_entries));
+    /// Where `sample`, which is below [`samples`](Self::samples), stands.
+    fn spot(&self, sample: u64) -> Result<Spot, ShardError> {
+        let per_page = u64::from(self.header.page_entries);
+        let (number, place) = (sample / per_page, sample % per_page);
         self.touch(number)?;
         let page = self.page(number);
-        Ok((page, place, self.entry_at(&page, place)))
+        Ok(Spot { sample, number, page, place, entry: self.entry_at(&page, place) })
     }
 
     fn entry_at(&self, page: &Block, place: u64) -> Entry {
@@ -144,97 +219,168 @@ impl ShardFile {
     }
 
     pub(super) fn info(&self, sample: u64) -> Result<SampleInfo, ShardError> {
-        Ok(info_of(&self.entry(sample)?.2))
+        Ok(info_of(&self.spot(sample)?.entry))
     }
 
     pub(super) fn name(&self, sample: u64) -> Result<&str, ShardError> {
-        let (page, place, entry) = self.entry(sample)?;
+        let Spot { number, page, place, entry, .. } = self.spot(sample)?;
         let start = if place == 0 { 0 } else { self.entry_at(&page, place - 1).name_end };
-        let number = sample / u64::from(self.header.page_entries);
         let names = page.offset as usize + check::entries_of(&self.header, number) as usize * ENTRY;
         let name = &self.map[names + start as usize..names + entry.name_end as usize];
         Ok(std::str::from_utf8(name).expect("checked with the page"))
     }
 
-    pub(super) fn record(&self, sample: u64) -> Result<&[u8], ShardError> {
-        let entry = self.entry(sample)?.2;
-        self.map.read_ahead(entry.offset, entry.length);
-        self.verified(sample, &entry)
+    pub(super) fn record(&self, sample: u64) -> Result<Cow<'_, [u8]>, ShardError> {
+        let spot = self.spot(sample)?;
+        if !self.is_remote() {
+            self.map.read_ahead(spot.entry.offset, spot.entry.length);
+        }
+        self.verified(&spot)
     }
 
     pub(super) fn stored(&self, sample: u64) -> Result<Stored<'_>, ShardError> {
-        let entry = self.entry(sample)?.2;
-        let info = info_of(&entry);
-        let check_parts = info.codec == Codec::Coef && self.verify == Verify::Always;
-        let bytes = if check_parts { self.bytes_of(&entry) } else { self.verified(sample, &entry)? };
+        let spot = self.spot(sample)?;
+        let info = info_of(&spot.entry);
+        // What comes from a cache is compared whole, so that damage in it is fetched anew.
+        let check_parts = info.codec == Codec::Coef && self.verify == Verify::Always && !self.is_remote();
+        let bytes = match check_parts {
+            true => Cow::Borrowed(self.map.record(spot.entry.offset, spot.entry.length)),
+            false => self.verified(&spot)?,
+        };
         Ok(Stored { info, bytes, check_parts })
     }
 
     pub(super) fn prefetch(&self, sample: u64) {
-        if let Ok((_, _, entry)) = self.entry(sample) {
-            self.map.prefetch(entry.offset, entry.length);
+        let Ok(spot) = self.spot(sample) else { return };
+        if !self.is_remote() {
+            self.map.prefetch(spot.entry.offset, spot.entry.length);
         }
     }
 
     pub(super) fn read_ahead(&self, sample: u64) -> Result<SampleInfo, ShardError> {
-        let entry = self.entry(sample)?.2;
-        self.map.read_ahead(entry.offset, entry.length);
-        Ok(info_of(&entry))
+        let spot = self.spot(sample)?;
+        #[cfg(feature = "remote")]
+        if let Some(remote) = &self.remote {
+            remote.read_ahead(&self.entries(&spot), spot.place);
+            return Ok(info_of(&spot.entry));
+        }
+        self.map.read_ahead(spot.entry.offset, spot.entry.length);
+        Ok(info_of(&spot.entry))
+    }
+
+    /// Whether records come from object storage.
+    pub(super) fn is_remote(&self) -> bool {
+        #[cfg(feature = "remote")]
+        return self.remote.is_some();
+        #[cfg(not(feature = "remote"))]
+        false
+    }
+
+    /// The entries of the page that a sample stands on.
+    #[cfg(feature = "remote")]
+    fn entries(&self, spot: &Spot) -> PageEntries<impl Fn(u64) -> Entry> {
+        let (page, count) = (spot.page, check::entries_of(&self.header, spot.number));
+        PageEntries { count, entry: move |place| self.entry_at(&page, place) }
     }
 
     /// The record, its checksum compared where `verify` says so.
-    fn verified(&self, sample: u64, entry: &Entry) -> Result<&[u8], ShardError> {
+    fn verified(&self, spot: &Spot) -> Result<Cow<'_, [u8]>, ShardError> {
         let wanted = match self.verify {
             Verify::Always => true,
-            Verify::First => !self.checked_records.get(sample),
+            Verify::First => !self.checked_records.get(spot.sample),
             Verify::Never => false,
         };
-        let record = self.bytes_of(entry);
-        if wanted {
-            self.check_record(sample, entry, record)?;
-            if self.verify == Verify::First {
-                self.checked_records.set(sample);
+        let (bytes, sound) = self.padded(spot, wanted)?;
+        let length = spot.entry.length as usize;
+        if !sound {
+            return Err(self.damage(spot, &bytes[..length]).into());
+        }
+        if wanted && self.verify == Verify::First {
+            self.checked_records.set(spot.sample);
+        }
+        Ok(match bytes {
+            Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[..length]),
+            Cow::Owned(mut bytes) => {
+                bytes.truncate(length);
+                Cow::Owned(bytes)
             }
-        }
-        Ok(record)
+        })
     }
 
-    fn bytes_of(&self, entry: &Entry) -> &[u8] {
-        self.map.record(entry.offset, entry.length)
+    /// A record with its padding, and whether its checksum holds; true where it is not `compared`.
+    fn padded(&self, spot: &Spot, compared: bool) -> Result<(Cow<'_, [u8]>, bool), ShardError> {
+        let Entry { offset, length, checksum, .. } = spot.entry;
+        let sound = |record: &[u8]| !compared || format::checksum(record) == checksum;
+        #[cfg(feature = "remote")]
+        if let Some(remote) = &self.remote {
+            return Ok(remote.record(&self.entries(spot), spot.place, sound)?);
+        }
+        let end = format::align(offset + u64::from(length)).expect("checked with the page");
+        let bytes = &self.map[offset as usize..end as usize];
+        Ok((Cow::Borrowed(bytes), sound(&bytes[..length as usize])))
     }
 
-    fn check_record(&self, sample: u64, entry: &Entry, record: &[u8]) -> Result<(), Fault> {
-        let (stated, found) = (entry.checksum, format::checksum(record));
-        if found == stated {
-            return Ok(());
-        }
+    /// What is wrong with a record whose checksum does not hold.
+    fn damage(&self, spot: &Spot, record: &[u8]) -> Fault {
+        let (stated, found) = (spot.entry.checksum, format::checksum(record));
         let refusal = Refusal::Checksum { section: Section::Record, stated, found };
-        Err(self.fault(Flaw { sample: Some(sample), offset: entry.offset, refusal }))
+        self.fault(Flaw { sample: Some(spot.sample), offset: spot.entry.offset, refusal })
     }
 
     /// Every fault of page `number`: the page itself, or its records and their padding. Where a page does not hold, it is not known
     /// where its records lie.
-    pub(super) fn faults(&self, number: u64) -> Vec<Fault> {
+    pub(super) fn faults(&self, number: u64) -> Vec<ShardError> {
         if let Err(fault) = self.touch(number) {
             return vec![fault];
         }
+        let first = number * u64::from(self.header.page_entries);
+        #[cfg(feature = "remote")]
+        if self.is_remote() {
+            // Fails where reading will.
+            let samples = first..first + check::entries_of(&self.header, number);
+            samples.for_each(|sample| drop(self.read_ahead(sample)));
+        }
+        let records = (0..check::entries_of(&self.header, number)).into_par_iter();
+        let mut faults: Vec<_> = records.flat_map_iter(|place| self.record_faults(first + place)).collect();
         let page = self.page(number);
-        let records = (0..check::entries_of(&self.header, number)).into_par_iter().flat_map_iter(|place| {
-            let (sample, entry) = (number * u64::from(self.header.page_entries) + place, self.entry_at(&page, place));
-            let record = self.check_record(sample, &entry, self.bytes_of(&entry)).err();
-            record.into_iter().chain(self.padding(entry.offset + u64::from(entry.length)))
-        });
-        let mut faults: Vec<_> = records.collect();
-        faults.extend(self.padding(page.offset + page.length));
+        let end = page.offset + page.length;
+        let until = format::align(end).expect("checked at opening");
+        faults.extend(self.padding(end, &self.map[end as usize..until as usize]).map(ShardError::from));
         faults
     }
 
-    /// A byte between `end` and the next multiple of the alignment that is not zero.
-    fn padding(&self, end: u64) -> Option<Fault> {
-        let until = format::align(end).expect("checked with the page");
-        let at = (end..until).find(|&at| self.map[at as usize] != 0)?;
-        Some(self.fault(Flaw::new(at, Refusal::NotZero { found: self.map[at as usize] })))
+    /// Faults of a record and its padding.
+    fn record_faults(&self, sample: u64) -> Vec<ShardError> {
+        let spot = match self.spot(sample) {
+            Ok(spot) => spot,
+            Err(error) => return vec![error],
+        };
+        let (bytes, sound) = match self.padded(&spot, true) {
+            Ok(padded) => padded,
+            Err(error) => return vec![error],
+        };
+        let (record, padding) = bytes.split_at(spot.entry.length as usize);
+        let damage = (!sound).then(|| self.damage(&spot, record));
+        let padding = self.padding(spot.entry.offset + u64::from(spot.entry.length), padding);
+        damage.into_iter().chain(padding).map(ShardError::from).collect()
     }
+
+    /// A byte that is not zero, of `bytes` from `start` on.
+    fn padding(&self, start: u64, bytes: &[u8]) -> Option<Fault> {
+        let at = bytes.iter().position(|&byte| byte != 0)?;
+        Some(self.fault(Flaw::new(start + at as u64, Refusal::NotZero { found: bytes[at] })))
+    }
+}
+
+/// Where a sample stands in the index.
+struct Spot {
+    sample: u64,
+    /// Of the page.
+    number: u64,
+    page: Block,
+    /// In the page.
+    place: u64,
+    entry: Entry,
 }
 
 /// What the entry of a checked page says.

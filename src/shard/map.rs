@@ -1,6 +1,7 @@
 //! Mapping a file: the crate's file-backed `unsafe`.
 
 use std::fs::File;
+use std::io;
 use std::ops::Deref;
 use std::path::Path;
 
@@ -20,9 +21,15 @@ impl Map {
     pub(super) fn open(path: &Path) -> Result<Self, ShardError> {
         let io = |doing| move |source| ShardError::Io { path: path.to_owned(), doing, source };
         let file = File::open(path).map_err(io("open"))?;
+        Self::of(&file).map_err(io("map"))
+    }
+
+    /// Maps an open file for reading in random order.
+    pub(super) fn of(file: &File) -> io::Result<Self> {
         // SAFETY: shard files are not changed after they got their final name (`format.md`, "Assumptions about the medium"), and
-        // a writer does not write to its own file while it reads it back; the bytes are read as bytes only.
-        let map = unsafe { Mmap::map(&file) }.map_err(io("map"))?;
+        // a writer does not write to its own file while it reads it back. The file behind the index of a shard in object storage has no
+        // name and one owner, which fills each part before anybody reads that part. The bytes are read as bytes only.
+        let map = unsafe { Mmap::map(file) }?;
         // Without the advice the kernel reads ahead around every record, which is wasted where the order is random.
         #[cfg(unix)]
         let _ = map.advise(memmap2::Advice::Random);

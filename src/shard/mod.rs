@@ -5,6 +5,7 @@
 //! - `set`: [`ShardSet`], the only public face for reading. `parts`: which files make a split. `file`: one file, its index checked
 //!   page by page at first touch.
 //! - `check`: bytes to a trusted index; the only place that refuses. `format`: the bytes, field by field. `map`: mapping; the `unsafe`.
+//! - [`location`]: paths and URLs. `storage`: [`Storage`], what it takes to read the latter. [`remote`]: how they are read.
 //! - `write`: [`SplitWriter`]. `verify`: every fault of some files.
 //! - [`ingest`]: sources of datasets for `metacl-shard`.
 //!
@@ -18,9 +19,13 @@ mod error;
 mod file;
 mod format;
 pub mod ingest;
+pub mod location;
 mod map;
 mod parts;
+#[cfg(feature = "remote")]
+pub mod remote;
 mod set;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod verify;
@@ -28,10 +33,14 @@ mod write;
 
 pub use error::{Fault, Refusal, Section, ShardError};
 pub use file::ShardFile;
+pub use location::Location;
 pub use parts::shard_files;
 pub use set::ShardSet;
-pub use verify::verify_files;
+pub use storage::{CACHE_SIZE, Patience, Storage, StorageOptions, VARIABLES};
+pub use verify::{verify_files, verify_set};
 pub use write::{NewSample, SplitWriter, WriteOptions, WriteSummary};
+
+use std::borrow::Cow;
 
 use crate::image::Size;
 
@@ -100,12 +109,12 @@ pub struct SampleInfo {
 }
 
 /// A sample's index entry and bytes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Stored<'a> {
     /// What the index says.
     pub info: SampleInfo,
-    /// The record.
-    pub bytes: &'a [u8],
+    /// The record: a part of the mapped file, or read from the cache of object storage.
+    pub bytes: Cow<'a, [u8]>,
     /// The checksum of the whole record was not compared, because the record has checksums of its parts and the decoder is to
     /// compare those of the parts it reads: coefficient records under [`Verify::Always`].
     pub check_parts: bool,

@@ -1,5 +1,6 @@
 //! Many files as one index space.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -7,6 +8,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::error::ShardError;
 use super::file::ShardFile;
+use super::location::Location;
+use super::storage::Storage;
 use super::{SampleInfo, Stored, Verify, parts};
 
 /// A split of a dataset: samples `0..len`, over one or many files. Shared freely between threads.
@@ -32,13 +35,18 @@ impl ShardSet {
         if whole_split {
             parts::check(path, &files)?;
         }
-        let mut samples = 0;
-        let mut firsts = Vec::with_capacity(files.len());
-        for file in &files {
-            firsts.push(samples);
-            samples += file.samples(); // at most 2^32, as the files' `total`
+        Ok(Self::of(files))
+    }
+
+    /// As [`open`](Self::open), wherever it lies.
+    ///
+    /// # Errors
+    /// Also [`ShardError::Remote`] for what object storage refuses, [`ShardError::NotBuilt`] in a build without it.
+    pub fn open_at(location: &Location, storage: &Storage) -> Result<Self, ShardError> {
+        match location {
+            Location::Disk(path) => Self::open(path),
+            Location::Url(_) => storage.open_url(location).map(Self::of),
         }
-        Ok(Self { files, firsts, samples })
     }
 
     /// Opens `dataset/split`; where `dataset` itself holds shard files or is one, that.
@@ -50,12 +58,52 @@ impl ShardSet {
         if is_split { Self::open(dataset) } else { Self::open(&dataset.join(split)) }
     }
 
+    /// As [`open_split`](Self::open_split), wherever it lies.
+    ///
+    /// # Errors
+    /// As [`open_at`](Self::open_at).
+    pub fn open_split_at(dataset: &Location, split: &str, storage: &Storage) -> Result<Self, ShardError> {
+        match dataset {
+            Location::Disk(path) => Self::open_split(path, split),
+            Location::Url(_) if storage.has_shards(dataset)? => Self::open_at(dataset, storage),
+            Location::Url(_) => Self::open_at(&dataset.join(split), storage),
+        }
+    }
+
+    fn of(files: Vec<ShardFile>) -> Self {
+        let mut samples = 0;
+        let mut firsts = Vec::with_capacity(files.len());
+        for file in &files {
+            firsts.push(samples);
+            samples += file.samples(); // at most 2^32, as the files' `total`
+        }
+        Self { files, firsts, samples }
+    }
+
     /// Compares the records' checksums as `verify` says; at every read unless this is called.
     pub fn with_verify(mut self, verify: Verify) -> Self {
         for file in &mut self.files {
             file.set_verify(verify);
         }
         self
+    }
+
+    /// Brings the whole index here, which is otherwise fetched page by page when a sample is first asked for; on disk it is there.
+    ///
+    /// # Errors
+    /// What the check of the pages finds.
+    pub fn fetch_index(&self) -> Result<(), ShardError> {
+        #[cfg(feature = "remote")]
+        if self.files.iter().any(ShardFile::is_remote) {
+            let pages: Vec<_> =
+                self.files.iter().flat_map(|file| (0..file.pages()).map(move |page| (file, page))).collect();
+            let touch = |number: u64| {
+                let (file, page) = pages[number as usize];
+                file.touch(page)
+            };
+            return super::remote::side_by_side(pages.len() as u64, touch).into_iter().collect();
+        }
+        Ok(())
     }
 
     /// Number of samples.
@@ -123,7 +171,7 @@ impl ShardSet {
     ///
     /// # Errors
     /// As [`info`](Self::info), and [`ShardError::Refused`] where the checksum does not hold.
-    pub fn record(&self, index: u64) -> Result<&[u8], ShardError> {
+    pub fn record(&self, index: u64) -> Result<Cow<'_, [u8]>, ShardError> {
         let (file, sample) = self.locate(index)?;
         file.record(sample)
     }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::error::{Fault, ShardError};
+use super::error::ShardError;
 use super::file::ShardFile;
+use super::set::ShardSet;
 
 /// Checks every byte of `files`, on all cores: every fault, in the order of files and bytes.
 ///
@@ -14,12 +15,17 @@ use super::file::ShardFile;
 pub fn verify_files(files: &[PathBuf]) -> Vec<ShardError> {
     let faults = files.par_iter().flat_map(|path| match ShardFile::open(path, None) {
         Err(fault) => vec![fault],
-        Ok(file) => verify_file(&file).into_iter().map(ShardError::from).collect(),
+        Ok(file) => verify_file(&file),
     });
     faults.collect()
 }
 
+/// As [`verify_files`], of an open set: every byte is read, wherever it lies.
+pub fn verify_set(set: &ShardSet) -> Vec<ShardError> {
+    set.shards().par_iter().flat_map(verify_file).collect()
+}
+
 /// Every fault of an open file.
-pub(super) fn verify_file(file: &ShardFile) -> Vec<Fault> {
+pub(super) fn verify_file(file: &ShardFile) -> Vec<ShardError> {
     (0..file.pages()).into_par_iter().flat_map(|page| file.faults(page)).collect()
 }

@@ -109,7 +109,7 @@ fn lay(
     to: &mut [u8],
 ) -> Result<(), ResidentError> {
     let stored = set.stored(index).map_err(LoadError::from)?;
-    let decoded = decoder.decode(stored.info.codec, stored.bytes, size, Want::all(size));
+    let decoded = decoder.decode(stored.info.codec, &stored.bytes, size, Want::all(size));
     let pixels = decoded.map_err(|error| decode_failure(set, index as u32, error))?.pixels;
     pixels.lay_out(stride, to);
     Ok(())

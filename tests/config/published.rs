@@ -161,11 +161,11 @@ fn raw_images_are_refused_with_the_command_that_converts_them() {
 #[test]
 fn datasets_come_from_the_flag_or_else_the_variable() {
     let variables = [("DATA_ROOT", "/c"), ("IMAGENET_PATH", "/i")];
-    let path = |arguments: &[&str]| load_with(arguments, &variables).unwrap().config.data_path;
+    let path = |arguments: &[&str]| load_with(arguments, &variables).unwrap().config.data_path.0;
     assert_eq!(path(&["--iters", "1"]), "/c");
     assert_eq!(path(&["--iters", "1", "--data", "imagenet"]), "/i");
     assert_eq!(path(&["--iters", "1", "--data_path", "/own"]), "/own");
-    let none = run(&["--iters", "1"]).unwrap().config.data_folder();
+    let none = run(&["--iters", "1"]).unwrap().config.data_location();
     assert!(matches!(none, Err(ConfigError::NoData { variable: "DATA_ROOT" })), "{none:?}");
 }
 

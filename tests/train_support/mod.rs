@@ -13,7 +13,7 @@ use metacl::config::{self, Loaded};
 use metacl::dist::launch::Placed;
 use metacl::image::Size;
 use metacl::rng::{Purpose, Stream};
-use metacl::shard::{Codec, NewSample, SplitWriter, WriteOptions};
+use metacl::shard::{Codec, NewSample, SplitWriter, Storage, WriteOptions};
 use metacl::train::{self, Console, TrainError};
 
 /// Two classes of 32 px pictures that differ in the direction of their stripes.
@@ -99,6 +99,7 @@ pub fn run(loaded: &Loaded, logs: &Path, stop_at: &str) -> Result<String, TrainE
         Console { out: Box::new(shown.clone()), is_terminal: false },
         logs,
         &Placed::alone(),
+        &Storage::new(loaded.config.storage(Vec::new())),
         &shown.stop,
     )?;
     let text = shown.text.lock().unwrap();

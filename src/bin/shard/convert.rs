@@ -7,13 +7,17 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Component, Path, PathBuf};
 
 use clap::ValueEnum;
+use metacl::config::parse_bytes;
 use metacl::rng::{Permutation, Purpose, Stream};
+use metacl::shard::Storage;
 use metacl::shard::ingest::{self, Dataset, Format, LeftOut, Split};
 
+use super::destination::Destination;
 use super::output::Output;
+use super::part::Part;
 use super::prepare::{Rules, Store, Worker};
 use super::split::{self, Plan, Report};
-use super::text::{self, parse_bytes};
+use super::text;
 use super::{Failure, Outcome};
 
 /// Left-out files that are named on standard error; all are in `rejected.tsv`.
@@ -35,13 +39,18 @@ const NAMED: usize = 20;
 /// Files that cannot be taken are listed at the end and in DST/SPLIT/rejected.tsv (exit code 3). Nothing is overwritten; a split
 /// appears under its name only when all are whole.
 ///
+/// DST may be a URL (s3://, gs://, az://): the dataset is made in a folder of --stage first, then copied; a split is seen there when
+/// its last object is whole.
+/// With --part i/n, only the i-th of n stretches of equal length of that order, into DST/part-i-of-n: run it for each i, anywhere, then
+/// `metacl-shard merge`.
+///
 /// Example: metacl-shard convert ~/imagenet data/imagenet --max-side 512
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
     /// Folder or archive to read
     src: PathBuf,
-    /// Dataset folder to make; may hold other splits of the same classes already
+    /// Dataset folder to make, or its URL; may hold other splits of the same classes already
     dst: PathBuf,
     /// What SRC is
     #[arg(long, value_enum, default_value_t = FormatArg::Auto)]
@@ -70,6 +79,12 @@ pub(super) struct Args {
     /// Lines `ID SYNSET` (ILSVRC2012_ID, from the devkit's meta.mat), for the devkit's label file
     #[arg(long, value_name = "FILE", requires = "labels")]
     synsets: Option<PathBuf>,
+    /// Convert only part i of n, counted from 1, e.g. 3/16
+    #[arg(long, value_name = "i/n")]
+    part: Option<Part>,
+    /// For a DST that is a URL: folder with room for the dataset, which is made there first [default: the system's]
+    #[arg(long, value_name = "FOLDER")]
+    stage: Option<PathBuf>,
     /// Do not decode each image once; damage then shows in training. What is recoded is checked all the same
     #[arg(long)]
     no_check: bool,
@@ -96,13 +111,15 @@ impl FormatArg {
     }
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     crate::memory::keep_freed_memory();
-    refuse_nested(args, None)?;
+    let target = args.part.map_or_else(|| args.dst.clone(), |part| args.dst.join(part.folder()));
+    let destination = Destination::new(&target, args.stage.as_deref(), storage)?;
+    refuse_nested(args, &destination, None)?;
     let options =
         ingest::Options { format: args.format.format(), labels: args.labels.clone(), synsets: args.synsets.clone() };
     let mut dataset = ingest::read(&args.src, &options)?;
-    refuse_nested(args, Some(dataset.format))?;
+    refuse_nested(args, &destination, Some(dataset.format))?;
     if !cfg!(feature = "turbo") && args.store == Store::Jpeg {
         eprintln!(
             "metacl-shard: note: JPEGs stay files: only builds with libjpeg-turbo store coefficients, which decode faster"
@@ -110,10 +127,23 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     }
     for (number, split) in (0..).zip(&mut dataset.splits) {
         take_subset(split, number, args);
+        if let Some(part) = args.part {
+            part.take(split);
+        }
+    }
+    if args.part.is_some_and(|part| !part.is_first()) {
+        dataset.left_out.clear();
+    }
+    // A part of few samples may have none of a split.
+    dataset.splits.retain(|split| !split.items.is_empty() || !split.left_out.is_empty());
+    if let (Some(part), true) = (args.part, dataset.splits.is_empty() && dataset.left_out.is_empty()) {
+        text::print(format_args!("part {part}: no samples; merging does not ask for it"))?;
+        return Ok(Outcome::Done);
     }
     let names: Vec<&str> = dataset.splits.iter().map(|split| split.name.as_str()).collect();
     let classes = dataset.splits.first().map(|split| split.classes.clone()).unwrap_or_default();
-    let mut output = Output::create(&args.dst, &names, &classes)?;
+    destination.refuse_existing(&names, &classes)?;
+    let mut output = Output::create(destination.folder(), &names, &classes)?;
 
     let Dataset { format, splits, left_out: mut outside } = dataset;
     let mut reports = Vec::new();
@@ -124,11 +154,15 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         if report.samples > 0 {
             output.complete(&report.name);
             reports.push(report);
+        } else if let Some(part) = args.part.filter(|_| !split.items.is_empty()) {
+            let message =
+                format!("part {part} of {}: none of its files can be taken; convert in fewer parts", split.name);
+            return Err(Failure::Failed(message));
         } else {
             outside.extend(report.left_out);
         }
     }
-    finish(args, output, reports, outside)
+    finish(args, &destination, output, reports, outside)
 }
 
 fn convert_split(
@@ -152,7 +186,13 @@ fn convert_split(
 }
 
 /// Lists what was left out, moves the splits to their places, says what was done.
-fn finish(args: &Args, output: Output, mut reports: Vec<Report>, outside: Vec<LeftOut>) -> Result<Outcome, Failure> {
+fn finish(
+    args: &Args,
+    destination: &Destination,
+    output: Output,
+    mut reports: Vec<Report>,
+    outside: Vec<LeftOut>,
+) -> Result<Outcome, Failure> {
     let Some(first) = reports.first_mut() else {
         name_left_out(&outside);
         let reason = outside.first().map_or(String::new(), |l| format!(" (the first: {}: {})", l.name, l.reason));
@@ -169,6 +209,7 @@ fn finish(args: &Args, output: Output, mut reports: Vec<Report>, outside: Vec<Le
         lists.extend(output.list_rejected(&report.name, &report.left_out)?);
     }
     output.finish()?;
+    destination.publish()?;
 
     for report in &reports {
         text::print(report.line())?;
@@ -178,7 +219,7 @@ fn finish(args: &Args, output: Output, mut reports: Vec<Report>, outside: Vec<Le
     if left_out == 0 {
         return Ok(Outcome::Done);
     }
-    let lists: Vec<String> = lists.iter().map(|path| path.display().to_string()).collect();
+    let lists: Vec<String> = lists.iter().map(|path| destination.shown(path)).collect();
     text::print(format_args!("left out: {}, listed in {}", text::count(left_out, "file"), lists.join(", ")))?;
     Ok(Outcome::LeftOut)
 }
@@ -222,7 +263,10 @@ fn metadata(args: &Args, format: &str, split: &mut Split) -> BTreeMap<String, St
 }
 
 /// The next conversion would read its own output.
-fn refuse_nested(args: &Args, format: Option<&str>) -> Result<(), Failure> {
+fn refuse_nested(args: &Args, destination: &Destination, format: Option<&str>) -> Result<(), Failure> {
+    if !destination.is_disk() {
+        return Ok(());
+    }
     let (Ok(src), Some(dst)) = (fs::canonicalize(&args.src), resolve(&args.dst)) else { return Ok(()) };
     // In other formats, a folder more beside the archives is not looked into.
     let in_tree = format == Some("folder") && dst.starts_with(&src);

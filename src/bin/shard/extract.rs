@@ -8,7 +8,7 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use metacl::decode::{Decoder, Limits, Want};
 use metacl::image::Size;
-use metacl::shard::Codec;
+use metacl::shard::{Codec, Storage};
 
 use super::text::{one_line, print};
 use super::{Failure, Outcome, dataset, sheet};
@@ -26,7 +26,7 @@ use super::{Failure, Outcome, dataset, sheet};
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// Dataset, split folder or .mcs file
+    /// Dataset, split folder or .mcs file, or its URL
     dst: PathBuf,
     /// Sample of the split, from 0
     #[arg(long, value_name = "I", required_unless_present = "contact_sheet", requires = "out")]
@@ -58,8 +58,8 @@ enum Huffman {
     Optimised,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let place = dataset::split(&args.dst, args.split.as_deref())?;
+pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
+    let place = dataset::split(&args.dst, args.split.as_deref(), storage)?;
     let set = place.open()?;
     if let Some(out) = &args.contact_sheet {
         let (pixels, size, shown) = sheet::draw(&set, args.samples)?;
@@ -71,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         return Err(Failure::Usage("give --index and --out, or --contact-sheet".to_owned()));
     };
     if index >= set.len() {
-        let [path, count] = [place.path.display().to_string(), set.len().to_string()];
+        let [path, count] = [place.location.to_string(), set.len().to_string()];
         return Err(Failure::Failed(format!("{path}: --index {index}: there are {count} samples, counted from 0")));
     }
     let info = set.info(index)?;
@@ -79,11 +79,11 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
     let bytes = match info.codec {
         codec if args.decode => {
             let mut decoder = Decoder::new(Limits::default());
-            let region = decoder.decode(codec, record, info.size, Want::all(info.size))?;
+            let region = decoder.decode(codec, &record, info.size, Want::all(info.size))?;
             pixels_as_file(&region.pixels.interleaved(), info.size, out)?
         }
-        Codec::Raw => pixels_as_file(record, info.size, out)?,
-        Codec::Coef => jpeg(record, args.huffman)?,
+        Codec::Raw => pixels_as_file(&record, info.size, out)?,
+        Codec::Coef => jpeg(&record, args.huffman)?,
         Codec::Jpeg | Codec::Png => record.to_vec(),
     };
     write_new(out, &bytes)?;

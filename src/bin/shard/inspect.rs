@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use metacl::shard::{Codec, ShardFile, ShardSet};
+use metacl::shard::{Codec, ShardFile, ShardSet, Storage};
 use serde_json::{Value, json};
 
 use super::split::SOURCE_BYTES;
@@ -19,18 +19,18 @@ use super::{Failure, Outcome, dataset};
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// Dataset, split folder or .mcs file
+    /// Dataset, split folder or .mcs file, or its URL
     dst: PathBuf,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let mut total = Counts { source_bytes: Some(0), ..Counts::default() };
     let mut splits = serde_json::Map::new();
-    for place in dataset::splits(&args.dst)? {
-        let set = place.open()?;
+    for place in dataset::splits(&args.dst, storage)? {
+        let set = place.open_whole()?;
         let counts = Counts::of(&set)?;
         if args.json {
             splits.insert(place.name, split_json(&set, &counts));

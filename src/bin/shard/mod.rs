@@ -1,18 +1,23 @@
 //! The command line, and what all subcommands share.
 //!
-//! - One file a subcommand: [`convert`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`preview`], [`mod@bench`].
+//! - One file a subcommand: [`convert`], [`merge`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`preview`], [`mod@bench`].
 //! - [`prepare`]: an item of a source to a record; `recode`: a JPEG to coefficients. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
 //! - [`sheet`]: thumbnails of many samples in one picture.
-//! - [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
+//! - [`access`]: what it takes to read object storage. [`part`]: a conversion by many machines.
+//! - [`destination`]: a folder or a URL to write to. [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 done with some files left out and listed.
 
+mod access;
 mod bench;
 mod convert;
 mod dataset;
+mod destination;
 mod extract;
 mod inspect;
+mod merge;
 mod output;
+mod part;
 mod pipeline;
 mod prepare;
 mod preview;
@@ -30,12 +35,15 @@ mod views;
 
 use std::process::ExitCode;
 
+use access::Access;
 use clap::{Parser, Subcommand};
 
 /// Makes, checks and shows image datasets of .mcs shard files.
 ///
 /// A dataset is a folder with one subfolder a split (train, and val or test), each with files 00000.mcs, 00001.mcs, ...
-/// Every command that reads takes the dataset, one split's folder or one .mcs file.
+/// Every command that reads takes the dataset, one split's folder or one .mcs file, as a path or as a URL of object storage: s3://,
+/// gs://, az://, http://, https://. Credentials come by the variables of each provider's SDK (AWS_*, GOOGLE_*, AZURE_*); what is read
+/// is kept in a cache.
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage, 3 done with some files left out and listed.
 #[derive(Parser)]
@@ -43,11 +51,14 @@ use clap::{Parser, Subcommand};
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    access: Access,
 }
 
 #[derive(Subcommand)]
 enum Command {
     Convert(convert::Args),
+    Merge(merge::Args),
     Synthetic(synthetic::Args),
     Inspect(inspect::Args),
     Verify(verify::Args),
@@ -85,16 +96,19 @@ impl<E: std::error::Error> From<E> for Failure {
 }
 
 pub(crate) fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Convert(args) => convert::run(&args),
-        Command::Synthetic(args) => synthetic::run(&args),
-        Command::Inspect(args) => inspect::run(&args),
-        Command::Verify(args) => verify::run(&args),
-        Command::Stats(args) => stats::run(&args),
-        Command::Extract(args) => extract::run(&args),
-        Command::Views(args) => views::run(&args),
-        Command::Preview(args) => preview::run(&args),
-        Command::Bench(args) => bench::run(&args),
+    let cli = Cli::parse();
+    let storage = cli.access.storage();
+    let result = match cli.command {
+        Command::Convert(args) => convert::run(&args, &storage),
+        Command::Merge(args) => merge::run(&args, &storage),
+        Command::Synthetic(args) => synthetic::run(&args, &storage),
+        Command::Inspect(args) => inspect::run(&args, &storage),
+        Command::Verify(args) => verify::run(&args, &storage),
+        Command::Stats(args) => stats::run(&args, &storage),
+        Command::Extract(args) => extract::run(&args, &storage),
+        Command::Views(args) => views::run(&args, &storage),
+        Command::Preview(args) => preview::run(&args, &storage),
+        Command::Bench(args) => bench::run(&args, &storage),
     };
     let (code, message) = match result {
         Ok(Outcome::Done) => (0, None),

@@ -11,6 +11,8 @@ use super::Failure;
 use super::text::one_line;
 
 const STAGE: &str = ".unfinished-";
+/// The list of what a split lacks, beside its shards.
+pub(super) const REJECTED: &str = "rejected.tsv";
 
 /// The folder that a command fills. Dropped before [`finish`](Self::finish), it takes away all it made.
 pub(super) struct Output {
@@ -50,9 +52,9 @@ impl Output {
         if rejected.is_empty() {
             return Ok(None);
         }
-        let path = self.folder(split).join("rejected.tsv");
+        let path = self.folder(split).join(REJECTED);
         write_list(&path, rejected).map_err(|error| unwritable(&path, &error))?;
-        Ok(Some(self.root.join(split).join("rejected.tsv")))
+        Ok(Some(self.root.join(split).join(REJECTED)))
     }
 
     /// Moves all completed splits to their places.

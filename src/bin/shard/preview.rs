@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use metacl::episode::Order;
 use metacl::loader::{LoadError, LoaderOptions, load_views};
+use metacl::shard::Storage;
 use metacl::sheet::Sheet;
 
 use super::extract::write_new;
@@ -42,8 +43,8 @@ pub(super) struct Args {
     out: PathBuf,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let set = Arc::new(args.source.place()?.open()?);
+pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
+    let set = Arc::new(args.source.place(storage)?.open()?);
     let recipe = args.source.recipe.recipe();
     let mut policies = recipe.views();
     let views = args.views.map_or(policies.len(), |views| views as usize);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use metacl::augment::recipe::Recipe;
 use metacl::augment::{TaskPolicy, ViewPolicy};
 use metacl::episode::{EpisodeError, EpisodeSpec, Order, Planner};
+use metacl::shard::Storage;
 
 use super::Failure;
 use super::dataset::{self, Place};
@@ -12,7 +13,7 @@ use super::dataset::{self, Place};
 /// A split and a recipe.
 #[derive(clap::Args)]
 pub(super) struct Source {
-    /// Dataset, split folder or .mcs file
+    /// Dataset, split folder or .mcs file, or its URL
     data: PathBuf,
     /// How views are drawn
     #[arg(long, value_enum)]
@@ -27,8 +28,8 @@ pub(super) struct Source {
 
 impl Source {
     /// Where the data lies.
-    pub(super) fn place(&self) -> Result<Place, Failure> {
-        dataset::split(&self.data, self.split.as_deref())
+    pub(super) fn place(&self, storage: &Storage) -> Result<Place, Failure> {
+        dataset::split(&self.data, self.split.as_deref(), storage)
     }
 
     /// Draws `views` of each of `samples` samples.

@@ -49,11 +49,11 @@ impl Painter {
         let (info, record) = (set.info(index)?, set.record(index)?);
         let (pixels, size) = match info.codec {
             Codec::Coef => {
-                coef::preview(record, &mut self.planes)?;
+                coef::preview(&record, &mut self.planes)?;
                 (self.planes.as_ref().interleaved(), self.planes.size())
             }
             codec => {
-                let region = self.decoder.decode(codec, record, info.size, Want::all(info.size))?;
+                let region = self.decoder.decode(codec, &record, info.size, Want::all(info.size))?;
                 (region.pixels.interleaved(), info.size)
             }
         };

@@ -16,7 +16,21 @@ use super::text;
 pub(super) const SOURCE_BYTES: &str = "source_bytes";
 
 /// Key of the metadata that counts, by kind, the JPEGs that could not become coefficients.
-const KEPT: &str = "kept_as_jpeg";
+pub(super) const KEPT: &str = "kept_as_jpeg";
+
+/// The counts of several such texts in one; `None` of none.
+pub(super) fn add_kept<'a>(texts: impl Iterator<Item = &'a str>) -> Option<String> {
+    let mut sums: BTreeMap<&str, u64> = BTreeMap::new();
+    for (kind, count) in texts.flat_map(|text| text.split(", ")).filter_map(|entry| entry.rsplit_once(' ')) {
+        *sums.entry(kind).or_default() += count.replace(',', "").parse::<u64>().unwrap_or(0);
+    }
+    list_kept(&sums)
+}
+
+fn list_kept(kinds: &BTreeMap<&str, u64>) -> Option<String> {
+    let kinds: Vec<String> = kinds.iter().map(|(kind, &count)| format!("{kind} {}", text::thousands(count))).collect();
+    (!kinds.is_empty()).then(|| kinds.join(", "))
+}
 
 /// What is to be written.
 pub(super) struct Plan<'a> {
@@ -58,9 +72,7 @@ impl Report {
 
     /// For instance `4:4:0 3, CMYK 1`; `None` where all became coefficients, or none had to.
     fn kept(&self) -> Option<String> {
-        let kinds: Vec<String> =
-            self.kept.iter().map(|(kind, &count)| format!("{kind} {}", text::thousands(count))).collect();
-        (!kinds.is_empty()).then(|| kinds.join(", "))
+        list_kept(&self.kept)
     }
 }
 

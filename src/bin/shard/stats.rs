@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use metacl::shard::{Codec, ShardSet};
+use metacl::shard::{Codec, ShardSet, Storage};
 use serde_json::{Value, json};
 
 use super::text::{self, print};
@@ -20,17 +20,17 @@ const SHOWN: usize = 20;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// Dataset, split folder or .mcs file
+    /// Dataset, split folder or .mcs file, or its URL
     dst: PathBuf,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let mut splits = serde_json::Map::new();
-    for place in dataset::splits(&args.dst)? {
-        let set = place.open()?;
+    for place in dataset::splits(&args.dst, storage)? {
+        let set = place.open_whole()?;
         let stats = Stats::of(&set)?;
         if args.json {
             splits.insert(place.name, stats.json(set.classes()));

@@ -5,15 +5,17 @@ use std::collections::BTreeMap;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
+use metacl::config::parse_bytes;
 use metacl::image::Size;
-use metacl::shard::Codec;
 use metacl::shard::ingest::synthetic::{Class, MAX_CLASSES, SIDES, Synthetic};
+use metacl::shard::{Codec, Storage};
 
 use super::convert::all_cores;
+use super::destination::Destination;
 use super::output::Output;
 use super::prepare::Prepared;
 use super::split::{self, Plan};
-use super::text::{self, parse_bytes};
+use super::text;
 use super::{Failure, Outcome};
 
 /// Make a generated image classification set
@@ -50,16 +52,21 @@ pub(super) struct Args {
     /// Threads that draw [default: all cores]
     #[arg(long, value_name = "N")]
     workers: Option<NonZeroUsize>,
+    /// For a DST that is a URL: folder with room for the dataset, which is made there first [default: the system's]
+    #[arg(long, value_name = "FOLDER")]
+    stage: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let set = Synthetic::new(args.classes, args.size, args.seed)
         .expect("the command line was checked against the set's limits");
     let classes = set.class_names();
     let splits: Vec<(u32, &str, u64)> =
         [(0, "train", args.train.get()), (1, "test", args.test)].into_iter().filter(|&(.., count)| count > 0).collect();
     let names: Vec<&str> = splits.iter().map(|&(_, name, _)| name).collect();
-    let mut output = Output::create(&args.dst, &names, &classes)?;
+    let destination = Destination::new(&args.dst, args.stage.as_deref(), storage)?;
+    destination.refuse_existing(&names, &classes)?;
+    let mut output = Output::create(destination.folder(), &names, &classes)?;
 
     let mut reports = Vec::new();
     for (number, name, count) in splits {
@@ -82,6 +89,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         output.complete(name);
     }
     output.finish()?;
+    destination.publish()?;
     reports.iter().try_for_each(|report| text::print(report.line()))?;
     Ok(Outcome::Done)
 }

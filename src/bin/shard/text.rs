@@ -25,23 +25,6 @@ pub(super) fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// `512`, `64K`, `512M`, `2G` (powers of 1024) to bytes.
-pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => 0,
-        "K" | "KB" | "KIB" => 10,
-        "M" | "MB" | "MIB" => 20,
-        "G" | "GB" | "GIB" => 30,
-        unit => return Err(format!("unit `{unit}` is none of K, M, G")),
-    };
-    let number: u64 = digits.parse().map_err(|_| "not a number of bytes like 512M or 2G".to_owned())?;
-    number
-        .checked_mul(1 << shift)
-        .filter(|&bytes| bytes > 0)
-        .ok_or_else(|| "must be at least 1 and below 2^64 bytes".to_owned())
-}
-
 /// Bytes with a unit, three digits: `30.7 MB` (powers of 1000).
 pub(super) fn bytes(count: u64) -> String {
     let units = ["bytes", "kB", "MB", "GB", "TB"];
@@ -81,16 +64,6 @@ pub(super) fn thousands(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn byte_counts_are_read() {
-        assert_eq!(parse_bytes("512M"), Ok(512 << 20));
-        assert_eq!(parse_bytes("2g"), Ok(2 << 30));
-        assert_eq!(parse_bytes("4096"), Ok(4096));
-        for bad in ["", "M", "0", "-1", "1.5G", "12X", "99999999999G"] {
-            assert!(parse_bytes(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn numbers_are_written() {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use metacl::shard::{ShardError, verify_files};
+use metacl::shard::{ShardError, Storage};
 use serde_json::json;
 
 use super::text::{self, one_line, print};
@@ -16,20 +16,19 @@ use super::{Failure, Outcome, dataset};
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
-    /// Dataset, split folder or .mcs file
+    /// Dataset, split folder or .mcs file, or its URL
     dst: PathBuf,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let mut faults: Vec<String> = Vec::new();
     let (mut samples, mut files) = (0, 0);
-    for place in dataset::splits(&args.dst)? {
-        let shards = place.files()?;
-        files += shards.len() as u64;
-        let damaged = verify_files(&shards);
+    for place in dataset::splits(&args.dst, storage)? {
+        let (count, damaged) = place.verify()?;
+        files += count;
         match place.open() {
             Ok(set) => samples += set.len(),
             // All files are sound, but not those of one whole split.
@@ -47,7 +46,7 @@ pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
         }
         let sound = if faults.is_empty() { "sound".to_owned() } else { text::count(faults.len() as u64, "fault") };
         let [samples, files] = [(samples, "sample"), (files, "file")].map(|(number, noun)| text::count(number, noun));
-        print(format_args!("{}: {samples} in {files}: {sound}", args.dst.display()))?;
+        print(format_args!("{}: {samples} in {files}: {sound}", dataset::shown(&args.dst)))?;
     }
     Ok(if faults.is_empty() { Outcome::Done } else { Outcome::Faulty })
 }

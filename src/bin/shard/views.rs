@@ -7,6 +7,7 @@ use std::sync::Arc;
 use metacl::augment::ViewPlan;
 use metacl::episode::Order;
 use metacl::loader::{LoadError, LoaderOptions, load_views};
+use metacl::shard::Storage;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::extract::write_new;
@@ -43,12 +44,12 @@ pub(super) struct Args {
     workers: usize,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
-    let place = args.source.place()?;
+pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
+    let place = args.source.place(storage)?;
     let set = Arc::new(place.open()?);
     let samples = u64::from(args.samples);
     if samples == 0 || samples > set.len() {
-        let (path, found) = (place.path.display(), set.len());
+        let (path, found) = (&place.location, set.len());
         return Err(Failure::Usage(format!("--samples {samples}: {path} holds {found}; give a number from 1 to that")));
     }
     let recipe = args.source.recipe.recipe();

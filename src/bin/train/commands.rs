@@ -7,6 +7,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use metacl::config::{self, Arch, Value};
 use metacl::error::Error;
 use metacl::nn::Stem;
+use metacl::shard::Storage;
 use metacl::train::TrainError;
 use metacl::train::exchange::{self, Exported};
 use metacl::train::report;
@@ -160,7 +161,8 @@ fn time_steps(args: &StepBenchArgs) -> Result<(), Error> {
         return Ok(());
     };
     let bench = StepBench { warmup: args.warmup, blocks: args.blocks, steps: args.steps, synthetic: args.synthetic };
-    let figures = step_bench(&loaded.config, &bench)?;
+    let storage = Storage::new(loaded.config.storage(crate::storage::variables()));
+    let figures = step_bench(&loaded.config, &storage, &bench)?;
     say(&if args.json { serde_json::json!(figures).to_string() } else { words(&figures) });
     Ok(())
 }

@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::check::storable;
 use super::error::{Refusal, ShardError};
+use super::file::ShardFile;
 use super::format::{self, Meta, PAGE_ENTRIES};
 use super::{Codec, EXTENSION, MAX_SAMPLES, parts};
 use crate::image::Size;
@@ -134,6 +135,30 @@ impl SplitWriter {
         Ok(())
     }
 
+    /// Appends all samples of a file of another split with the same classes, as a file of this one: bytes are copied, not looked at,
+    /// and read back as those of a full file are.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`ShardError::OtherClasses`].
+    pub fn append_file(&mut self, file: &ShardFile) -> Result<(), ShardError> {
+        self.refuse_broken()?;
+        if file.meta().classes != self.options.classes {
+            return Err(ShardError::OtherClasses { path: file.path().to_owned() });
+        }
+        self.broken = true;
+        self.close_part()?;
+        self.refuse_more_parts()?;
+        let samples = self.samples + file.samples();
+        if samples > MAX_SAMPLES {
+            let (name, refusal) = (file.path().display().to_string(), Refusal::TooManySamples { found: samples });
+            return Err(ShardError::Unstorable { name, refusal });
+        }
+        self.closed.push(ClosedPart::copy_of(file, &self.folder.path, self.closed.len())?);
+        self.samples = samples;
+        self.broken = false;
+        Ok(())
+    }
+
     /// Completes all files, each read back whole, and gives them their final names.
     ///
     /// # Errors
@@ -185,12 +210,20 @@ impl SplitWriter {
 
     fn close_part(&mut self) -> Result<(), ShardError> {
         let Some(part) = self.open.take() else { return Ok(()) };
-        if self.closed.len() >= format::MAX_PARTS as usize {
-            return Err(ShardError::TooManyParts { folder: self.folder.path.clone() });
-        }
+        self.refuse_more_parts()?;
         self.closed.push(part.close(&self.meta)?);
         Ok(())
     }
+
+    fn refuse_more_parts(&self) -> Result<(), ShardError> {
+        let full = self.closed.len() >= format::MAX_PARTS as usize;
+        if full { Err(ShardError::TooManyParts { folder: self.folder.path.clone() }) } else { Ok(()) }
+    }
+}
+
+/// The file name of part `number` of a split.
+pub(super) fn part_name(number: u64) -> String {
+    format!("{number:05}.{EXTENSION}")
 }
 
 fn encode_meta(options: &WriteOptions) -> Result<Vec<u8>, Refusal> {
@@ -204,7 +237,7 @@ fn encode_meta(options: &WriteOptions) -> Result<Vec<u8>, Refusal> {
 fn publish(folder: &Path, closed: Vec<ClosedPart>) -> Result<(), ShardError> {
     let mut named = Vec::new();
     for (number, part) in closed.into_iter().enumerate() {
-        let path = folder.join(format!("{number:05}.{EXTENSION}"));
+        let path = folder.join(part_name(number as u64));
         if let Err(error) = part.name(&path) {
             for path in named {
                 let _ = fs::remove_file(path); // ours; the first error is the one to tell

@@ -6,12 +6,26 @@ use std::path::Path;
 
 use tempfile::{NamedTempFile, TempPath};
 
-use super::NewSample;
-use crate::shard::EXTENSION;
+use super::{NewSample, part_name};
 use crate::shard::error::ShardError;
 use crate::shard::file::ShardFile;
 use crate::shard::format::{self, ALIGN, Block, ENTRY, Entry, FOOTER, Footer, HEADER, Header, PAGE, VERSION};
 use crate::shard::verify::verify_file;
+
+/// A new file for part `number`, under a name that says what it is.
+fn temporary(folder: &Path, number: usize) -> Result<NamedTempFile, ShardError> {
+    let prefix = format!(".{}-", part_name(number as u64));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".tmp");
+    // Temporary files are for their owner alone; this one becomes a dataset, so the umask decides.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder).map_err(|source| ShardError::Io {
+        path: folder.to_owned(),
+        doing: "create a file",
+        source,
+    })
+}
 
 /// A part being filled: records go to the file, one index page is held.
 pub(super) struct OpenPart {
@@ -26,16 +40,8 @@ pub(super) struct OpenPart {
 
 impl OpenPart {
     pub(super) fn create(folder: &Path, number: usize, page_entries: u32) -> Result<Self, ShardError> {
-        let prefix = format!(".{number:05}.{EXTENSION}-");
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(".tmp");
-        // Temporary files are for their owner alone; this one becomes a dataset, so the umask decides.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let io = |source| ShardError::Io { path: folder.to_owned(), doing: "create a file", source };
-        let file = builder.tempfile_in(folder).map_err(io)?;
         let mut part = Self {
-            out: BufWriter::with_capacity(1 << 20, file),
+            out: BufWriter::with_capacity(1 << 20, temporary(folder, number)?),
             at: 0,
             samples: 0,
             page_entries,
@@ -123,7 +129,7 @@ impl OpenPart {
         let mut part = ClosedPart { path, header, body_end: self.at, table: self.table };
         part.write_ends(meta)?;
         let faults = verify_file(&ShardFile::open(&part.path, None)?);
-        faults.into_iter().next().map_or(Ok(part), |fault| Err(fault.into()))
+        faults.into_iter().next().map_or(Ok(part), Err)
     }
 }
 
@@ -139,6 +145,17 @@ pub(super) struct ClosedPart {
 impl ClosedPart {
     pub(super) fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// A copy, in `folder`, of a file that is to be a part of another split; every byte of it is read back.
+    pub(super) fn copy_of(file: &ShardFile, folder: &Path, number: usize) -> Result<Self, ShardError> {
+        let mut copy = temporary(folder, number)?;
+        let path = copy.path().to_owned();
+        file.copy_to(copy.as_file_mut(), &path)?;
+        let (table, body_end) = file.body();
+        let part = Self { path: copy.into_temp_path(), header: *file.header(), body_end, table: table.to_vec() };
+        let faults = verify_file(&ShardFile::open(&part.path, None)?);
+        faults.into_iter().next().map_or(Ok(part), Err)
     }
 
     /// The page table, which stands for all records and index pages.

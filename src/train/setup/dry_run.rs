@@ -1,7 +1,6 @@
 //! `--dry_run`: what a run would do and need, as text; nothing is trained or written, and the dataset may be missing.
 
 use std::io::Write;
-use std::path::Path;
 
 use tch::{Device, Kind, Tensor};
 
@@ -13,6 +12,7 @@ use crate::augment::TaskPolicy;
 use crate::config::{Config, Opt, Problem, Value};
 use crate::episode::{EpisodeSpec, Planner, RowLayout};
 use crate::nn::{BACKBONE, Encoder, EncoderSpec};
+use crate::shard::{Location, Storage};
 use crate::train::step::Tricks;
 use crate::train::{Console, TrainError};
 
@@ -20,9 +20,14 @@ use crate::train::{Console, TrainError};
 ///
 /// # Errors
 /// Where the run itself would be refused at its start, a missing dataset aside.
-pub(super) fn dry_run(config: &Config, console: &mut Console) -> Result<(), TrainError> {
+pub(super) fn dry_run(config: &Config, storage: &Storage, console: &mut Console) -> Result<(), TrainError> {
     let place = Place::find(config, 0)?;
-    let data = Path::new(&config.data_path).exists().then(|| Data::open(config)).transpose()?;
+    let there = match config.data_location() {
+        Ok(Location::Disk(path)) => path.exists(),
+        Ok(Location::Url(_)) => true,
+        Err(_) => false,
+    };
+    let data = there.then(|| Data::open(config, storage)).transpose()?;
     let mut lines = vec![("problem", format!("{}; {}", config.problem.show(), aim(config)))];
     lines.push(("dataset", dataset(config, data.as_ref())));
     let images = data.as_ref().map(|data| data.train.len());

@@ -12,7 +12,7 @@ use crate::config::{Config, FewShotHead, Loaded};
 use crate::eval::few_shot::{self, Episodes, Solver, Task};
 use crate::eval::{EvalError, Interval, embed};
 use crate::nn::Mode;
-use crate::shard::{NO_LABEL, ShardSet};
+use crate::shard::{NO_LABEL, ShardSet, Storage};
 use crate::train::{Console, Position, Records, TrainError};
 
 /// `summary.json` of a few-shot evaluation.
@@ -36,11 +36,11 @@ struct Row {
     accuracy: Interval,
 }
 
-pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path) -> Result<(), TrainError> {
+pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path, storage: &Storage) -> Result<(), TrainError> {
     let config = &loaded.config;
     let place = Place::open(config, 0)?;
     let device = place.device;
-    let test = Data::held_out(config)?.ok_or_else(|| no_test(config))?;
+    let test = Data::held_out(config, storage)?.ok_or_else(|| no_test(config))?;
     check(config, &test)?;
     let saved = saved_encoder(config)?;
     let spec = spec(config, saved.as_ref())?;

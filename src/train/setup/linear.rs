@@ -17,7 +17,7 @@ use crate::episode::{EpisodeSpec, Order, Planner};
 use crate::eval::embed::EmbedSpec;
 use crate::eval::{Embedding, Subject, embed};
 use crate::nn::Mode;
-use crate::shard::ShardSet;
+use crate::shard::{ShardSet, Storage};
 use crate::train::checkpoint::Checkpoint;
 use crate::train::labels::Labels;
 use crate::train::linear_eval::{Input, LinearEvaluation};
@@ -38,9 +38,9 @@ pub(super) struct Bench {
 
 impl Bench {
     /// Opens data and checkpoints; what does not fit is refused here, before a folder is made.
-    pub(super) fn open(config: &Config) -> Result<Self, TrainError> {
+    pub(super) fn open(config: &Config, storage: &Storage) -> Result<Self, TrainError> {
         let place = Place::open(config, 0)?;
-        let data = Data::open(config)?;
+        let data = Data::open(config, storage)?;
         let test = data.test.clone().ok_or_else(|| no_test(config))?;
         same_classes(config, &data.train, &test)?;
         let semi = config.problem == Problem::SemiSupervisedEval;

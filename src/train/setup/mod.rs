@@ -37,9 +37,9 @@ use crate::dist::launch::Placed;
 use crate::episode::Planner;
 use crate::nn::Encoder;
 use crate::optim::{Optimizer, Schedule};
-use crate::shard::{ShardSet, Verify};
+use crate::shard::{Location, ShardSet, Storage, Verify};
 
-/// Runs what `loaded` asks for, as the process `placed` among others; the run's folder goes under `logs`, written by rank 0. Setting `stop` ends it after a checkpoint.
+/// Runs what `loaded` asks for, as the process `placed` among others; the run's folder goes under `logs`, written by rank 0. `storage` is asked for data at a URL. Setting `stop` ends it after a checkpoint.
 ///
 /// # Errors
 /// Everything that keeps the run from starting or going on.
@@ -48,6 +48,7 @@ pub fn run(
     mut console: Console,
     logs: &Path,
     placed: &Placed,
+    storage: &Storage,
     stop: &AtomicBool,
 ) -> Result<(), TrainError> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
@@ -56,7 +57,7 @@ pub fn run(
         tch::set_num_threads(threads as i32);
     }
     if loaded.config.dry_run {
-        return dry_run::dry_run(&loaded.config, &mut console);
+        return dry_run::dry_run(&loaded.config, storage, &mut console);
     }
     if placed.world.size() > 1
         && let Some(what) = alone(&loaded.config)
@@ -64,9 +65,11 @@ pub fn run(
         return Err(TrainError::OneProcess { what });
     }
     match loaded.config.problem {
-        Problem::SimClr | Problem::Byol | Problem::Simsiam => pretrain::pretrain(loaded, console, logs, placed, stop),
-        Problem::FewShotEval => few_shot::evaluate(loaded, console, logs),
-        _ => seeds::evaluate(loaded, console, logs, stop),
+        Problem::SimClr | Problem::Byol | Problem::Simsiam => {
+            pretrain::pretrain(loaded, console, logs, placed, storage, stop)
+        }
+        Problem::FewShotEval => few_shot::evaluate(loaded, console, logs, storage),
+        _ => seeds::evaluate(loaded, console, logs, storage, stop),
     }
 }
 
@@ -88,25 +91,41 @@ struct Data {
 }
 
 impl Data {
-    fn open(config: &Config) -> Result<Self, TrainError> {
-        let folder = config.data_folder()?;
-        Ok(Self { train: open_split(config, &folder, "train")?, test: Self::held_out(config)? })
+    fn open(config: &Config, storage: &Storage) -> Result<Self, TrainError> {
+        let dataset = config.data_location()?;
+        Ok(Self { train: open_split(config, &dataset, "train", storage)?, test: Self::held_out(config, storage)? })
     }
 
-    fn held_out(config: &Config) -> Result<Option<Arc<ShardSet>>, TrainError> {
-        let folder = config.data_folder()?;
-        let split = ["test", "val"].into_iter().find(|split| folder.join(split).is_dir());
-        split.map(|split| open_split(config, &folder, split)).transpose()
+    fn held_out(config: &Config, storage: &Storage) -> Result<Option<Arc<ShardSet>>, TrainError> {
+        let dataset = config.data_location()?;
+        for split in ["test", "val"] {
+            let there = match dataset.join(split) {
+                Location::Disk(folder) => folder.is_dir(),
+                url => storage.has_shards(&url)?,
+            };
+            if there {
+                return open_split(config, &dataset, split, storage).map(Some);
+            }
+        }
+        Ok(None)
     }
 }
 
-fn open_split(config: &Config, folder: &Path, split: &str) -> Result<Arc<ShardSet>, TrainError> {
+fn open_split(
+    config: &Config,
+    dataset: &Location,
+    split: &str,
+    storage: &Storage,
+) -> Result<Arc<ShardSet>, TrainError> {
     let verify = match config.verify {
         config::Verify::Always => Verify::Always,
         config::Verify::First => Verify::First,
         config::Verify::Never => Verify::Never,
     };
-    Ok(Arc::new(ShardSet::open_split(folder, split)?.with_verify(verify)))
+    let set = ShardSet::open_split_at(dataset, split, storage)?.with_verify(verify);
+    // Orders are shuffled: the first steps would wait for one page after the other.
+    set.fetch_index()?;
+    Ok(Arc::new(set))
 }
 
 /// The checkpoint that `--ckpt` names.
@@ -145,7 +164,7 @@ fn same_classes(config: &Config, train: &ShardSet, test: &ShardSet) -> Result<()
         return Ok(());
     }
     let (train, test) = (train.classes().len(), test.classes().len());
-    Err(TrainError::Classes { dataset: config.data_path.clone(), train, test })
+    Err(TrainError::Classes { dataset: config.data_path.to_string(), train, test })
 }
 
 /// Trains from `position` to the end, unless the config only evaluates.
@@ -204,5 +223,5 @@ fn describe(encoder: &Encoder, data: &Data, device: Device) -> String {
 }
 
 fn no_test(config: &Config) -> TrainError {
-    TrainError::NoTestSplit { dataset: config.data_path.clone() }
+    TrainError::NoTestSplit { dataset: config.data_path.to_string() }
 }

@@ -18,7 +18,7 @@ use crate::dist::launch::Placed;
 use crate::dist::{C10d, Comm, Single};
 use crate::episode::{EpisodeSpec, Planner};
 use crate::nn::{Encoder, EncoderSpec};
-use crate::shard::ShardSet;
+use crate::shard::{ShardSet, Storage};
 use crate::train::judge::judge;
 use crate::train::pretrain::{Learner, Pretraining};
 use crate::train::{Console, Records, TrainError};
@@ -33,11 +33,12 @@ pub(super) fn pretrain(
     console: Console,
     logs: &Path,
     placed: &Placed,
+    storage: &Storage,
     stop: &AtomicBool,
 ) -> Result<(), TrainError> {
     let place = Place::open(&loaded.config, placed.local_rank)?;
     let comm = meet(placed, place.device)?;
-    let done = rank(loaded, console, logs, &place, &comm, stop);
+    let done = rank(loaded, console, logs, &place, storage, &comm, stop);
     if let Err(error) = &done {
         // The others end too, and name this rank.
         comm.abort(&error.to_string());
@@ -85,11 +86,12 @@ fn rank(
     console: Console,
     logs: &Path,
     place: &Place,
+    storage: &Storage,
     comm: &Arc<dyn Comm>,
     stop: &AtomicBool,
 ) -> Result<(), TrainError> {
     let (config, device, world) = (&loaded.config, place.device, comm.world());
-    let data = Data::open(config)?;
+    let data = Data::open(config, storage)?;
     match &data.test {
         None if config.final_eval || config.eval_only => return Err(no_test(config)),
         Some(test) if config.final_eval => {

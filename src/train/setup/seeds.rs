@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::linear::Bench;
 use crate::config::{Config, Loaded};
 use crate::eval::Interval;
+use crate::shard::Storage;
 use crate::train::task::Metrics;
 use crate::train::{Console, Records, TrainError};
 
@@ -46,9 +47,15 @@ impl Write for Shared {
 }
 
 /// Evaluates under `seeds` seeds, from `seed` on. The runs lie in `runs/seed-N` of the run's folder, where each goes on by itself.
-pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
+pub(super) fn evaluate(
+    loaded: &Loaded,
+    console: Console,
+    logs: &Path,
+    storage: &Storage,
+    stop: &AtomicBool,
+) -> Result<(), TrainError> {
     let config = &loaded.config;
-    let bench = Bench::open(config)?;
+    let bench = Bench::open(config, storage)?;
     if config.seeds == 1 {
         return bench.run(loaded, console, logs, stop).map(drop);
     }

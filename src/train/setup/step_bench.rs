@@ -17,6 +17,7 @@ use crate::device::{Feed, interop};
 use crate::dist::{Single, World};
 use crate::episode::Planner;
 use crate::optim::Optimizer;
+use crate::shard::Storage;
 use crate::train::TrainError;
 use crate::train::pretrain::Learner;
 
@@ -79,7 +80,7 @@ pub struct StepFigures {
 ///
 /// # Errors
 /// Where the run itself would be refused, for a config that evaluates, and what the loader finds.
-pub fn step_bench(config: &Config, bench: &StepBench) -> Result<StepFigures, TrainError> {
+pub fn step_bench(config: &Config, storage: &Storage, bench: &StepBench) -> Result<StepFigures, TrainError> {
     if !config.pretrains() {
         let (value, rule) =
             (config.problem.show(), "steps of pre-training are timed: sim-clr, byol or simsiam".to_owned());
@@ -94,7 +95,7 @@ pub fn step_bench(config: &Config, bench: &StepBench) -> Result<StepFigures, Tra
         place.device,
         Arc::new(Single::default()),
     );
-    let source = source(config, bench, &learner, &place)?;
+    let source = source(config, storage, bench, &learner, &place)?;
     let optimizer = optimizer(config, learner.trained());
     let mut stretch = Stretch { learner, optimizer, source, lr: config.lr, step: 0 };
 
@@ -141,13 +142,19 @@ enum Source {
     Feed(Box<Feed>),
 }
 
-fn source(config: &Config, bench: &StepBench, learner: &Learner, place: &Place) -> Result<Source, TrainError> {
+fn source(
+    config: &Config,
+    storage: &Storage,
+    bench: &StepBench,
+    learner: &Learner,
+    place: &Place,
+) -> Result<Source, TrainError> {
     let episodes = &learner.episodes;
     if bench.synthetic {
         let (rows, side) = (episodes.layout().rows() as i64, i64::from(episodes.view.size));
         return Ok(Source::Noise(Tensor::rand([rows, 3, side, side], (Kind::Float, place.device))));
     }
-    let data = Data::open(config)?;
+    let data = Data::open(config, storage)?;
     let planner = Planner::new(episodes.clone(), data.train.len())?;
     let steps = bench.warmup + bench.blocks.max(1) * bench.steps.max(1);
     let feed = place.feeder.start_mixing(&data.train, planner, 0..steps, learner.row_mixing())?;

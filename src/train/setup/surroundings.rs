@@ -36,7 +36,7 @@ pub(super) fn environment(config: &Config, data: &ShardSet, place: &Place) -> Va
         "loader_threads": loader_options(config).workers,
         "torch_threads": tch::get_num_threads(),
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-        "dataset": config.data_path,
+        "dataset": config.data_path.to_string(),
         "dataset_identity": format!("{:032x}", data.identity()),
         "training_images": data.len(),
         "classes": data.classes().len(),

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use metacl::episode::{Order, Planner};
 use metacl::loader::{Delivery, Executor, LoadError, LoaderOptions, load_views};
-use metacl::shard::{Codec, ShardSet, Verify};
+use metacl::shard::{Codec, ShardSet, Storage, Verify};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::convert::all_cores;
@@ -80,15 +80,15 @@ enum VerifyName {
     Never,
 }
 
-pub(super) fn run(args: &Args) -> Result<Outcome, Failure> {
+pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let executor = executor(args.executor)?;
-    let place = args.source.place()?;
+    let place = args.source.place(storage)?;
     let verify = match args.verify {
         VerifyName::Always => Verify::Always,
         VerifyName::First => Verify::First,
         VerifyName::Never => Verify::Never,
     };
-    let set = Arc::new(place.open()?.with_verify(verify));
+    let set = Arc::new(place.open_whole()?.with_verify(verify));
     let planner = planner(args, &set)?;
     let view = planner.spec().view;
     let batch = u64::from(planner.spec().batch);
