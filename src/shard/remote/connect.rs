@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use object_store::aws::AmazonS3Builder;
@@ -17,8 +18,8 @@ use super::RemoteError;
 use crate::shard::location::public;
 use crate::shard::storage::{Patience, StorageOptions};
 
-/// Longest pause between two attempts, in seconds.
-const LONGEST_PAUSE: u64 = 15;
+/// Longest pause between two attempts.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// Shorter values of variables are no secrets (`true`, a region).
 const SHORTEST_SECRET: usize = 8;
 
@@ -126,11 +127,7 @@ fn client(patience: &Patience) -> ClientOptions {
 
 fn retry(patience: &Patience) -> RetryConfig {
     RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: patience.pause,
-            max_backoff: std::time::Duration::from_secs(LONGEST_PAUSE),
-            base: 2.0,
-        },
+        backoff: BackoffConfig { init_backoff: patience.pause, max_backoff: LONGEST_PAUSE, base: 2.0 },
         max_retries: patience.retries,
         retry_timeout: patience.limit,
     }
