@@ -20,8 +20,10 @@ use crate::shard::storage::{Patience, StorageOptions};
 
 /// Longest pause between two attempts.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-/// Shorter values of variables are no secrets (`true`, a region).
+/// Shorter values of variables are no secrets (`true`).
 const SHORTEST_SECRET: usize = 8;
+/// Ends of names of variables whose values are parts of addresses, which messages need.
+const PUBLIC: [&str; 5] = ["REGION", "ENDPOINT", "ENDPOINT_URL", "ENDPOINT_URL_S3", "ACCOUNT_NAME"];
 
 /// A URL, taken apart.
 pub(super) struct Target {
@@ -135,8 +137,9 @@ fn retry(patience: &Patience) -> RetryConfig {
 
 /// What must not be seen in a message about `url`.
 pub(super) fn secrets(url: &str, options: &StorageOptions) -> Secrets {
-    let mut hidden: Vec<String> = options.variables.iter().map(|(_, value)| value.clone()).collect();
-    hidden.retain(|value| value.len() >= SHORTEST_SECRET && !value.starts_with("http"));
+    let harmless = |name: &str| PUBLIC.iter().any(|end| name.ends_with(end));
+    let secret = |(name, value): &&(String, String)| value.len() >= SHORTEST_SECRET && !harmless(name);
+    let mut hidden: Vec<String> = options.variables.iter().filter(secret).map(|(_, value)| value.clone()).collect();
     if let Ok(url) = Url::parse(url) {
         hidden.extend(url.password().map(str::to_owned));
         hidden.extend(basic(&url).and_then(|headers| Some(headers.get("authorization")?.to_str().ok()?.to_owned())));
