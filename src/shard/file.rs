@@ -8,10 +8,10 @@ use std::io;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rayon::prelude::*;
 
+use super::bits::Bits;
 use super::check::{self, Flaw};
 use super::error::{Fault, Refusal, Section, ShardError};
 use super::format::{self, Block, ENTRY, Entry, Footer, HEADER, Header, Meta, PAGE};
@@ -309,15 +309,15 @@ impl ShardFile {
 
     /// A record with its padding, and whether its checksum holds; true where it is not `compared`.
     fn padded(&self, spot: &Spot, compared: bool) -> Result<(Cow<'_, [u8]>, bool), ShardError> {
-        let Entry { offset, length, checksum, .. } = spot.entry;
-        let sound = |record: &[u8]| !compared || format::checksum(record) == checksum;
         #[cfg(feature = "remote")]
         if let Some(remote) = &self.remote {
-            return Ok(remote.record(&self.entries(spot), spot.place, sound)?);
+            return Ok(remote.record(&self.entries(spot), spot.place, compared)?);
         }
+        let Entry { offset, length, checksum, .. } = spot.entry;
         let end = format::align(offset + u64::from(length)).expect("checked with the page");
         let bytes = &self.map[offset as usize..end as usize];
-        Ok((Cow::Borrowed(bytes), sound(&bytes[..length as usize])))
+        let sound = !compared || format::checksum(&bytes[..length as usize]) == checksum;
+        Ok((Cow::Borrowed(bytes), sound))
     }
 
     /// What is wrong with a record whose checksum does not hold.
@@ -391,23 +391,5 @@ fn info_of(entry: &Entry) -> SampleInfo {
         size: Size::new(entry.width.into(), entry.height.into()),
         codec: Codec::from_tag(entry.codec).expect("checked with the page"),
         label: entry.label,
-    }
-}
-
-/// A set of small numbers that threads may add to.
-struct Bits(Box<[AtomicU64]>);
-
-impl Bits {
-    // Relaxed: a bit says that bytes which never change were found sound; nothing is published through it.
-    fn new(count: u64) -> Self {
-        Self((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
-    }
-
-    fn get(&self, bit: u64) -> bool {
-        self.0[(bit / 64) as usize].load(Relaxed) >> (bit % 64) & 1 == 1
-    }
-
-    fn set(&self, bit: u64) {
-        self.0[(bit / 64) as usize].fetch_or(1 << (bit % 64), Relaxed);
     }
 }

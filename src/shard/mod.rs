@@ -14,6 +14,7 @@
 //! # The format
 #![doc = include_str!("format.md")]
 
+mod bits;
 mod check;
 mod error;
 mod file;

@@ -82,6 +82,25 @@ fn what_is_asked_for_ahead_comes_once_and_neighbours_together() {
     assert_eq!(server.asked().len(), 0);
 }
 
+#[test]
+fn a_set_may_go_while_much_is_on_its_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = photos(&folder.path().join("train"));
+    let server = Server::start(folder.path());
+    server.rule(|_, asked| match asked.range.end - asked.range.start > 100_000 {
+        true => crate::remote_support::Answer::Stalled,
+        false => crate::remote_support::Answer::Right,
+    });
+    let cache = folder.path().join("cache");
+    for _ in 0..3 {
+        let url = ShardSet::open_at(&server.location("train"), &storage(&cache, 1 << 30)).unwrap();
+        (0..url.len()).step_by(20).for_each(|index| url.read_ahead(index).unwrap());
+        (0..url.len()).for_each(|index| url.read_ahead(index).unwrap());
+    }
+    server.rule(|_, _| crate::remote_support::Answer::Right);
+    assert_same(&disk, &ShardSet::open_at(&server.location("train"), &storage(&cache, 1 << 30)).unwrap());
+}
+
 /// The bytes of ten batches of two views.
 fn batches(set: &Arc<ShardSet>) -> Vec<Vec<u8>> {
     let spec = EpisodeSpec {

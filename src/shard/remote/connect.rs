@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use object_store::aws::AmazonS3Builder;
@@ -17,10 +18,12 @@ use super::RemoteError;
 use crate::shard::location::public;
 use crate::shard::storage::{Patience, StorageOptions};
 
-/// Longest pause between two attempts, in seconds.
-const LONGEST_PAUSE: u64 = 15;
-/// Shorter values of variables are no secrets (`true`, a region).
+/// Longest pause between two attempts.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// Shorter values of variables are no secrets (`true`).
 const SHORTEST_SECRET: usize = 8;
+/// Ends of names of variables whose values are parts of addresses, which messages need.
+const PUBLIC: [&str; 5] = ["REGION", "ENDPOINT", "ENDPOINT_URL", "ENDPOINT_URL_S3", "ACCOUNT_NAME"];
 
 /// A URL, taken apart.
 pub(super) struct Target {
@@ -126,11 +129,7 @@ fn client(patience: &Patience) -> ClientOptions {
 
 fn retry(patience: &Patience) -> RetryConfig {
     RetryConfig {
-        backoff: BackoffConfig {
-            init_backoff: patience.pause,
-            max_backoff: std::time::Duration::from_secs(LONGEST_PAUSE),
-            base: 2.0,
-        },
+        backoff: BackoffConfig { init_backoff: patience.pause, max_backoff: LONGEST_PAUSE, base: 2.0 },
         max_retries: patience.retries,
         retry_timeout: patience.limit,
     }
@@ -138,8 +137,9 @@ fn retry(patience: &Patience) -> RetryConfig {
 
 /// What must not be seen in a message about `url`.
 pub(super) fn secrets(url: &str, options: &StorageOptions) -> Secrets {
-    let mut hidden: Vec<String> = options.variables.iter().map(|(_, value)| value.clone()).collect();
-    hidden.retain(|value| value.len() >= SHORTEST_SECRET && !value.starts_with("http"));
+    let harmless = |name: &str| PUBLIC.iter().any(|end| name.ends_with(end));
+    let secret = |(name, value): &&(String, String)| value.len() >= SHORTEST_SECRET && !harmless(name);
+    let mut hidden: Vec<String> = options.variables.iter().filter(secret).map(|(_, value)| value.clone()).collect();
     if let Ok(url) = Url::parse(url) {
         hidden.extend(url.password().map(str::to_owned));
         hidden.extend(basic(&url).and_then(|headers| Some(headers.get("authorization")?.to_str().ok()?.to_owned())));

@@ -69,6 +69,8 @@ struct Line {
     ahead: VecDeque<ExtentName>,
     queued_bytes: u64,
     running: usize,
+    /// Nothing more is begun.
+    stopped: bool,
 }
 
 struct Slot {
@@ -113,6 +115,11 @@ impl Fetcher {
             }
             line = self.0.landed.wait(line).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
+    }
+
+    /// Begins nothing more: the runtime is about to go, and a task that it does not take would end under the lock of the line.
+    pub(super) fn stop(&self) {
+        self.0.lock().stopped = true;
     }
 
     /// Whether the extent is queued or under way.
@@ -206,7 +213,8 @@ impl Shared {
 
     /// Starts as many requests as may be under way.
     fn start(self: &Arc<Self>, line: &mut Line) {
-        while line.running < REQUESTS
+        while !line.stopped
+            && line.running < REQUESTS
             && let Some(run) = line.next()
         {
             line.running += 1;

@@ -133,21 +133,22 @@ impl RemoteFile {
         self.filling.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// The record at `place` of a page with its padding, and whether it is `sound`; what is not, is not taken from the cache.
+    /// The record at `place` of a page with its padding, and whether its checksum holds. Of what comes from the cache that is `compared`
+    /// only where asked for, and what it does not hold for is fetched anew.
     pub(in crate::shard) fn record<F: Fn(u64) -> Entry>(
         &self,
         page: &PageEntries<F>,
         place: u64,
-        sound: impl Fn(&[u8]) -> bool,
+        compared: bool,
     ) -> Result<(Cow<'static, [u8]>, bool), RemoteError> {
         let (name, places) = self.extent(page, place);
         let entry = (page.entry)(place);
         let start = entry.offset - name.start;
         let end = (start + u64::from(entry.length)).next_multiple_of(format::ALIGN);
-        let sound = |bytes: &[u8]| sound(&bytes[..entry.length as usize]);
+        let sound = |bytes: &[u8]| format::checksum(&bytes[..entry.length as usize]) == entry.checksum;
         let cache = self.engine.cache();
         if let Some(bytes) = cache.read(&name, start..end) {
-            if sound(&bytes) {
+            if !compared || sound(&bytes) {
                 return Ok((bytes.into(), true));
             }
             cache.forget(&name);

@@ -125,6 +125,7 @@ impl Engine {
 impl Drop for Engine {
     /// Does not wait for what is fetched ahead: nobody will read it.
     fn drop(&mut self) {
+        self.fetcher.stop();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

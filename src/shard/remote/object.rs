@@ -9,7 +9,7 @@ use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 use tokio::time::{sleep, timeout};
 
 use super::RemoteError;
-use super::connect::Secrets;
+use super::connect::{LONGEST_PAUSE, Secrets};
 use super::file::ATTEMPTS;
 use crate::shard::storage::Patience;
 
@@ -84,7 +84,7 @@ impl Object {
                     return Err(lost(format!("{reason}, {attempts} times")));
                 }
                 sleep(pause).await;
-                pause *= 2;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         };
         match timeout(self.patience.limit, tried).await {
