@@ -124,7 +124,7 @@ fn stand_ins_of_corrupt_samples_are_those_of_the_cpu() {
         let mut bytes = std::fs::read(&path).unwrap();
         for &sample in &damaged {
             let record = set.stored(sample).unwrap().bytes;
-            if let Some(at) = bytes.windows(record.len()).position(|window| window == record) {
+            if let Some(at) = bytes.windows(record.len()).position(|window| *window == *record) {
                 bytes[at + record.len() / 2] ^= 0x10;
                 bytes[at + record.len() - 1] ^= 0x10;
             }

@@ -43,7 +43,9 @@ fn it_stays_under_its_limit_at_every_moment() {
             .iter()
             .map(|set| {
                 scope.spawn(|| {
-                    (0..set.len()).for_each(|index| set.read_ahead(index).unwrap());
+                    (0..set.len()).for_each(|index| {
+                        set.read_ahead(index).unwrap();
+                    });
                     assert_same(&disk, set);
                 })
             })

@@ -39,7 +39,9 @@ fn all_of_them_at_once_change_nothing() {
     let server = Server::start(folder.path());
     server.rule(|request, _| if request % 2 == 1 { FAULTS[request / 2 % FAULTS.len()] } else { Answer::Right });
     let url = ShardSet::open_at(&server.location("train"), &storage(&folder.path().join("cache"), 3 << 20)).unwrap();
-    (0..url.len()).for_each(|index| url.read_ahead(index).unwrap());
+    (0..url.len()).for_each(|index| {
+        url.read_ahead(index).unwrap();
+    });
     assert_same(&disk, &url);
 }
 

@@ -69,7 +69,9 @@ fn what_is_asked_for_ahead_comes_once_and_neighbours_together() {
     let url = ShardSet::open_at(&server.location("train"), &storage(&folder.path().join("cache"), 1 << 30)).unwrap();
     url.fetch_index().unwrap();
     server.rule(|_, _| crate::remote_support::Answer::Slow);
-    (0..url.len()).for_each(|index| url.read_ahead(index).unwrap());
+    (0..url.len()).for_each(|index| {
+        url.read_ahead(index).unwrap();
+    });
     (0..url.len()).for_each(|index| assert_eq!(url.record(index).unwrap(), disk.record(index).unwrap()));
     let asked = server.asked();
     let records: u64 = (0..url.len()).map(|index| url.info(index).unwrap().length.next_multiple_of(8)).sum();
@@ -94,8 +96,12 @@ fn a_set_may_go_while_much_is_on_its_way() {
     let cache = folder.path().join("cache");
     for _ in 0..3 {
         let url = ShardSet::open_at(&server.location("train"), &storage(&cache, 1 << 30)).unwrap();
-        (0..url.len()).step_by(20).for_each(|index| url.read_ahead(index).unwrap());
-        (0..url.len()).for_each(|index| url.read_ahead(index).unwrap());
+        (0..url.len()).step_by(20).for_each(|index| {
+            url.read_ahead(index).unwrap();
+        });
+        (0..url.len()).for_each(|index| {
+            url.read_ahead(index).unwrap();
+        });
     }
     server.rule(|_, _| crate::remote_support::Answer::Right);
     assert_same(&disk, &ShardSet::open_at(&server.location("train"), &storage(&cache, 1 << 30)).unwrap());
