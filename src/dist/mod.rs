@@ -2,7 +2,8 @@
 //!
 //! - [`World`], [`Comm`]: this process among all, and what they do together. [`DistError`]: what goes wrong, naming ranks.
 //! - [`single`]: one process. [`local`]: threads of one process, the tests' oracle. [`c10d`]: processes over torch's Gloo or NCCL.
-//! - [`rows`]: everybody's embeddings in the order of the joined batch. [`gradients`]: their sum. [`agree`]: whether all run the same.
+//! - [`rows`]: everybody's embeddings in the order of the joined batch. [`gradients`]: their sum. [`gather`]: what each rank found, together.
+//!   [`agree`]: whether all run the same.
 //! - [`launch`]: what a launcher tells a process. [`autograd`]: a step of the backward pass written in Rust. Synchronised batch norm is `nn::norm`'s.
 //!
 //! Not here: threads of the loader, starting processes.
@@ -21,6 +22,7 @@ pub mod agree;
 pub mod autograd;
 pub mod c10d;
 mod error;
+pub mod gather;
 pub mod gradients;
 pub mod launch;
 pub mod local;
@@ -28,6 +30,7 @@ pub mod rows;
 pub mod single;
 
 use std::fmt;
+use std::ops::Range;
 
 use tch::Tensor;
 
@@ -70,6 +73,12 @@ impl World {
     /// Whether this process writes the run folder.
     pub const fn is_first(self) -> bool {
         self.rank == 0
+    }
+
+    /// This process's stretch of `0..count`, which is cut as evenly as it goes, in the order of ranks; perhaps empty.
+    pub fn stretch(self, count: u64) -> Range<u64> {
+        let bound = |rank: u32| (u128::from(count) * u128::from(rank) / u128::from(self.size)) as u64;
+        bound(self.rank)..bound(self.rank + 1)
     }
 }
 
@@ -146,5 +155,19 @@ mod tests {
     fn ranks_count_from_zero() {
         assert_eq!(World::new(0, 1), Ok(World::single()));
         assert_eq!(World::new(2, 2), Err(DistError::Rank { rank: 2, size: 2 }));
+    }
+
+    #[test]
+    fn stretches_follow_each_other_and_differ_by_one_at_most() {
+        for (size, count) in [(1, 5), (3, 10), (4, 3), (4, 0), (7, u64::MAX)] {
+            let mut end = 0;
+            for rank in 0..size {
+                let stretch = World::new(rank, size).unwrap().stretch(count);
+                assert_eq!(stretch.start, end);
+                end = stretch.end;
+                assert!((end - stretch.start).abs_diff(count / u64::from(size)) <= 1);
+            }
+            assert_eq!(end, count);
+        }
     }
 }

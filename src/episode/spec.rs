@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::plan::{EpisodeError, EpisodePlan, SampleMeta};
-use super::rows::RowLayout;
+use super::rows::{RowLayout, dealt};
 use super::sampler::{Order, Sampler, Step};
 use crate::augment::task::draw_class;
 use crate::augment::{CropPolicy, TaskPolicy, ViewKey, ViewPolicy, ViewSpec, draw_view};
@@ -25,14 +25,14 @@ pub struct EpisodeSpec {
     pub task: TaskPolicy,
     /// Size and filter of the views.
     pub view: ViewSpec,
-    /// This process and how many there are: each plans its own slice of the same global batch.
+    /// This process and how many there are: each plans its own part of the same global batch, as [`dealt`] says.
     pub rank: (u32, u32),
 }
 
 impl EpisodeSpec {
     /// Classes and views of one step, over all ranks.
     pub fn layout(&self) -> RowLayout {
-        RowLayout::new(self.batch as usize * self.task.classes_per_image() as usize, self.views.len())
+        RowLayout::of_images(self.batch as usize, self.task.classes_per_image() as usize, self.views.len())
     }
 
     /// One view of every sample, in the order of the dataset: for evaluation.
@@ -70,7 +70,9 @@ impl Planner {
         if spec.views.is_empty() || spec.view.size == 0 {
             return Err(EpisodeError::NothingToDraw { views: spec.views.len(), size: spec.view.size });
         }
-        if world == 0 || rank >= world || !spec.batch.is_multiple_of(world) {
+        // Rows of unequal parts cannot be joined; where the last batch of an epoch is short anyway, nobody joins them.
+        let joined = matches!(spec.order, Order::Shuffled { .. });
+        if world == 0 || rank >= world || joined && !spec.batch.is_multiple_of(world) {
             return Err(EpisodeError::UnevenBatch { batch: spec.batch, world, rank });
         }
         let sampler = Sampler::new(samples, spec.batch.into(), spec.order)
@@ -119,7 +121,8 @@ impl Planner {
         meta: impl Fn(u32) -> Result<SampleMeta, E>,
     ) -> Result<EpisodePlan, E> {
         let Step { epoch, samples } = self.sampler.step(step);
-        let mut samples = self.own_slice(samples);
+        let batch = samples.len();
+        let mut samples = self.own_part(&samples);
         if let Some(subset) = &self.subset {
             samples.iter_mut().for_each(|place| *place = subset[*place as usize]);
         }
@@ -131,7 +134,7 @@ impl Planner {
         let images = samples.len();
         let views = self.spec.views.len();
         let copies = self.spec.task.classes_per_image() as usize;
-        let layout = RowLayout::new(images * copies, views);
+        let layout = RowLayout::of_images(images, copies, views);
         let classes: Vec<_> = (0..images * copies)
             .map(|class| {
                 let (copy, image) = (class / images, class % images);
@@ -155,20 +158,14 @@ impl Planner {
         }
         let labels = metas.iter().map(|meta| meta.label).collect();
         let sizes = metas.iter().map(|meta| meta.size).collect();
-        Ok(EpisodePlan { step, epoch, layout, samples, sizes, labels, classes, views: plans })
+        Ok(EpisodePlan { step, epoch, batch, layout, samples, sizes, labels, classes, views: plans })
     }
 
-    /// This rank's images: a contiguous part of the global batch.
-    fn own_slice(&self, mut samples: Vec<u32>) -> Vec<u32> {
+    /// This rank's images of the global batch; of a short one as evenly as it goes, perhaps none.
+    fn own_part(&self, samples: &[u32]) -> Vec<u32> {
         let (rank, world) = (self.spec.rank.0 as usize, self.spec.rank.1 as usize);
-        if world > 1 {
-            // A short last batch is cut as evenly as it goes; full batches divide exactly.
-            let bound = |r: usize| samples.len() * r / world;
-            let (start, end) = (bound(rank), bound(rank + 1));
-            samples.truncate(end);
-            samples.drain(..start);
-        }
-        samples
+        let rounds = samples.len().div_ceil(world);
+        (0..rounds).filter_map(|nth| samples.get(dealt(rounds, world, rank, nth)).copied()).collect()
     }
 
     /// Sizes that plans cannot express or that a policy cannot crop are refused before anything is drawn.

@@ -37,6 +37,9 @@ impl Uploads {
         let Self { uploader, loader } = self;
         uploader.keep_at_most(1)?;
         let Some(batch) = loader.next().transpose()? else { return Ok(None) };
+        if batch.plan().images() == 0 {
+            return Ok(Some(Batch::of_nothing(batch.plan(), view, device)));
+        }
         let (plan, consumer) = (batch.plan().clone(), consumer(uploader.gpu(), device)?);
         let rendered = uploader.upload(batch, &consumer)?;
         if !device.is_cuda() {
@@ -58,6 +61,9 @@ impl Staged {
                 stage.keep_at_most(*slots - 1)?;
                 let Some(batch) = loader.next().transpose()? else { return self.end() };
                 let plan = batch.plan().clone();
+                if plan.images() == 0 {
+                    return Ok(Some(Batch::of_nothing(&plan, view, device)));
+                }
                 let mix = mix(&plan);
                 let rendered = stage.render(batch, mix, &consumer)?;
                 (plan, rendered)
@@ -65,6 +71,9 @@ impl Staged {
             Source::Resident(loader, resident) => {
                 let Some(batch) = loader.next().transpose()? else { return self.end() };
                 let plan = batch.plan().clone();
+                if plan.images() == 0 {
+                    return Ok(Some(Batch::of_nothing(&plan, view, device)));
+                }
                 let rendered = stage.render_resident(resident, &plan, mix(&plan), &consumer)?;
                 (plan, rendered)
             }

@@ -65,11 +65,15 @@ pub fn attach(
 }
 
 /// Slopes of `batch_norm(x, weight, bias)` under constant `mean` and `var` (`[channels]`, of weight's kind) for the slope towards its value:
-/// towards `x`, and summed over rows and positions towards `weight` and `bias`.
+/// towards `x`, and summed over rows and positions towards `weight` and `bias`. There may be no rows.
 ///
 /// # Panics
 /// Where shapes or kinds do not fit.
 pub fn norm_slopes(slope: &Tensor, x: &Tensor, weight: &Tensor, mean: &Tensor, var: &Tensor, eps: f64) -> [Tensor; 3] {
+    if x.numel() == 0 {
+        // Torch divides by the number of rows.
+        return [x.zeros_like(), weight.zeros_like(), weight.zeros_like()];
+    }
     let mut slopes = [std::ptr::null_mut(); 3];
     let [slope, x, weight, mean, var] = [slope, x, weight, mean, var].map(|tensor| tensor.as_ptr().cast());
     // SAFETY: the tensors live through the call; it writes three pointers, or none where it gives a text. Exceptions end inside.
@@ -194,5 +198,9 @@ mod tests {
         for (got, want) in got.iter().zip([&x, &weight, &bias]) {
             assert!((got - want.grad()).abs().max().double_value(&[]) < 1e-12);
         }
+        let nothing = Tensor::zeros([0, 3, 2, 2], options);
+        let [of_x, of_weight, of_bias] = norm_slopes(&nothing, &nothing, &weight.detach(), &mean, &var, 1e-5);
+        assert_eq!(of_x.size(), [0, 3, 2, 2]);
+        assert_eq!((of_weight, of_bias), (mean.zeros_like(), mean.zeros_like()));
     }
 }

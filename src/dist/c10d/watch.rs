@@ -100,8 +100,11 @@ impl Watch {
         let _ = self.asks.send(Ask::Say(reason.to_owned()));
     }
 
-    /// Says that this rank leaves; rank 0 waits until all who came have left too.
+    /// Says that this rank leaves; rank 0 waits until all who came have left too. Where the store is gone there is nobody to tell.
     pub(super) fn leave(&self, reason: &str) {
+        if self.verdict().iter().flatten().any(|peer| peer.how == Gone::Store) {
+            return;
+        }
         let (reply, done) = bounded(1);
         if self.asks.send(Ask::Leave(reason.to_owned(), reply)).is_ok() {
             let _ = done.recv_timeout(LINGER + self.period * 2 * SIGNS);

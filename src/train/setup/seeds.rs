@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
 use super::linear::Bench;
+use super::place::Place;
+use super::ranks;
 use crate::config::{Config, Loaded};
+use crate::dist::Comm;
 use crate::eval::Interval;
 use crate::train::task::Metrics;
-use crate::train::{Console, Records, TrainError};
+use crate::train::{Console, TrainError};
 
 /// `summary.json` over all seeds.
 #[derive(Serialize)]
@@ -46,15 +50,22 @@ impl Write for Shared {
 }
 
 /// Evaluates under `seeds` seeds, from `seed` on. The runs lie in `runs/seed-N` of the run's folder, where each goes on by itself.
-pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path, stop: &AtomicBool) -> Result<(), TrainError> {
+pub(super) fn evaluate(
+    loaded: &Loaded,
+    console: Console,
+    logs: &Path,
+    place: &Place,
+    comm: &Arc<dyn Comm>,
+    stop: &AtomicBool,
+) -> Result<(), TrainError> {
     let config = &loaded.config;
-    let bench = Bench::open(config)?;
+    let bench = Bench::open(config, place, comm)?;
     if config.seeds == 1 {
         return bench.run(loaded, console, logs, stop).map(drop);
     }
     let (out, is_terminal) = (Shared(Rc::new(RefCell::new(console.out))), console.is_terminal);
     let console = || Console { out: Box::new(out.clone()), is_terminal };
-    let mut records = Records::open(loaded, logs, bench.identity(), console())?;
+    let mut records = ranks::records(loaded, console(), logs, bench.identity(), &[], &**comm)?;
     let seeds: Vec<u64> = (0..config.seeds).map(|more| records.seed().wrapping_add(more)).collect();
     let mut found = Vec::new();
     for &seed in &seeds {
