@@ -5,6 +5,8 @@
 
 #[path = "dist/collectives.rs"]
 mod collectives;
+#[path = "dist/evaluation.rs"]
+mod evaluation;
 #[path = "dist/failures.rs"]
 mod failures;
 mod golden_support;
@@ -12,6 +14,7 @@ mod golden_support;
 mod processes;
 #[path = "dist/steps.rs"]
 mod steps;
+mod train_support;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +29,12 @@ const LONG: Duration = Duration::from_secs(120);
 type Task = fn(Arc<dyn Comm>);
 
 /// What each rank of a healthy world does.
-const TASKS: [(&str, Task); 3] =
-    [("collectives", collectives::all), ("steps", steps::all), ("goldens", steps::goldens)];
+const TASKS: [(&str, Task); 4] = [
+    ("collectives", collectives::all),
+    ("steps", steps::all),
+    ("goldens", steps::goldens),
+    ("evaluation", evaluation::all),
+];
 
 /// What a started process does; without the variables of [`Role`], nothing.
 #[test]
@@ -78,6 +85,12 @@ fn steps_of_threads_are_those_of_one_process() {
 fn steps_of_processes_are_those_of_one_process() {
     on_processes(2, "steps");
     on_processes(4, "steps");
+}
+
+#[test]
+fn evaluation_by_threads_and_processes_is_that_of_one_process() {
+    on_threads(3, evaluation::all);
+    on_processes(4, "evaluation");
 }
 
 #[test]

@@ -37,6 +37,7 @@ impl Produce for Marked {
         Ok(EpisodePlan {
             step,
             epoch: 0,
+            batch: IMAGES,
             layout: RowLayout::new(IMAGES, VIEWS),
             samples: vec![0; IMAGES],
             sizes: vec![Size::new(1, 1); IMAGES],

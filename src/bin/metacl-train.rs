@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use metacl::config::{self, Command, Config};
+use metacl::config::{self, Command};
 use metacl::dist::launch::Placed;
 use metacl::error::Error;
 use metacl::shard::Storage;
@@ -49,14 +49,9 @@ fn run() -> Result<ExitCode, Error> {
             let placed = Placed::from_variables(&|name| std::env::var(name).ok()).map_err(TrainError::from)?;
             let stop = stop_on_ctrl_c();
             if placed.is_none()
-                && let Some(count) = loaded.config.nproc.filter(|&count| count > 1)
+                && let Some(ranks) = launch::Ranks::of(&loaded.config)?
             {
-                let default = Config::default().dist_address;
-                let address = Some(&loaded.config.dist_address).filter(|address| **address != default);
-                let address = address.and_then(|address| address.rsplit_once(':'));
-                let address = address.and_then(|(host, port)| Some((host, port.parse().ok()?)));
-                let ended = launch::launch(count, address, &stop).map_err(TrainError::Launch);
-                return ended.map_err(Error::from);
+                return ranks.run(&stop).map_err(|error| TrainError::Launch(error).into());
             }
             let placed = placed.unwrap_or_else(Placed::alone);
             let console = Console { out: Box::new(io::stdout()), is_terminal: io::stdout().is_terminal() };

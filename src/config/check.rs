@@ -1,4 +1,4 @@
-//! What is refused: values out of range, keys at odds, features that have yet to come.
+//! What is refused: values out of range, keys at odds.
 
 use super::error::{ConfigError, Origin};
 use super::keys::Config;
@@ -11,7 +11,6 @@ pub(super) fn check(config: &Config, origins: &Origins) -> Result<(), ConfigErro
     check.run()?;
     check.optimizer()?;
     check.processes()?;
-    check.not_in_this_version()?;
     match config.problem {
         Problem::SimClr | Problem::Byol | Problem::Simsiam => {
             check.views()?;
@@ -89,9 +88,17 @@ impl Check<'_> {
         let address =
             c.dist_address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
         self.need(address || c.dist_address.is_empty(), "dist_address", "HOST:PORT is needed")?;
-        let processes = u64::from(c.world_size) * u64::from(c.nproc.unwrap_or(1));
-        let rule = format!("it must divide by the {processes} processes (world_size x nproc)");
-        self.need(c.batch_share(processes).is_ok(), "batch_size", rule)
+        // Fewer than 4 periods of their signs of life (dist::c10d) are none; a week is more than any step takes.
+        self.need(
+            (2..=604_800).contains(&c.dist_timeout),
+            "dist_timeout",
+            "2 seconds to a week (604800) are possible",
+        )?;
+        let processes = u64::from(c.machines()) * u64::from(c.nproc.unwrap_or(1));
+        match c.batch_share(processes) {
+            Err(ConfigError::Rule { key, rule, .. }) if c.pretrains() => self.need(false, key, rule),
+            _ => Ok(()),
+        }
     }
 
     fn views(&self) -> Result<(), ConfigError> {
@@ -226,22 +233,6 @@ impl Check<'_> {
         self.need((2..=1_000_000).contains(&c.episodes), "episodes", "an interval needs 2 or more, up to 1000000")?;
         self.need(c.reg > 0.0, "reg", "R2D2 needs a ridge above 0")?;
         self.need(c.seeds == 1, "seeds", "episodes give an interval themselves: give more --episodes")
-    }
-
-    /// Keys that are known, whose feature has yet to come: refused where they would switch it on.
-    fn not_in_this_version(&self) -> Result<(), ConfigError> {
-        let c = self.config;
-        let several = c.nproc.is_some_and(|n| n > 1);
-        let foreseen = [
-            ("nproc", several && !c.pretrains(), "evaluation in one process is"),
-            ("qcm", several && c.qcm, "query mixing in one process is"),
-            ("rottlr", several && c.rottlr > 0.0, "rotation prediction in one process is"),
-            ("node_rank", c.node_rank > 0, "one machine is (several: by torchrun or srun)"),
-        ];
-        match foreseen.into_iter().find(|(_, used, _)| *used) {
-            Some((key, _, available)) => Err(ConfigError::NotInThisVersion { key, value: self.text(key), available }),
-            None => Ok(()),
-        }
     }
 }
 

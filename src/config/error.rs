@@ -137,16 +137,6 @@ pub enum ConfigError {
         /// What is needed.
         rule: String,
     },
-    /// A published feature that has yet to come.
-    #[error("{key} {value} is not in this version; {available}")]
-    NotInThisVersion {
-        /// The key.
-        key: &'static str,
-        /// Its value.
-        value: String,
-        /// What there is.
-        available: &'static str,
-    },
     /// A URL that cannot be one of a dataset.
     #[error("data_path {path}: {reason}")]
     DataUrl {

@@ -204,19 +204,21 @@ keys! {
         episodes: u64 = 600;
     }
     Processes {
-        /// threads that decode and augment; unset: the cores this process may use
+        /// threads that decode and augment; unset: the cores that this process may use, or its share where others of the run use them too
         workers | j: Option<u32> = None;
-        /// threads of torch's operators; unset: torch decides
+        /// threads of torch's operators; unset: torch decides, or as workers where others of the run use the cores too
         threads: Option<u32> = None;
         /// dp: one process; ddp: one per GPU
         dist: Dist = Dist::Dp;
-        /// processes on this machine; unset: one per GPU with ddp
+        /// processes on this machine; unset: one per GPU with ddp, without a GPU one
         nproc: Option<u32> = None;
-        /// where the processes of ddp meet, HOST:PORT
+        /// where the processes of several machines meet, HOST:PORT of the first
         dist_address: String = "127.0.0.1:1234".to_owned();
+        /// seconds that a process waits for the others; one that dies shows sooner
+        dist_timeout: u64 = 1800;
         /// this machine's number
         node_rank: u32 = 0;
-        /// how many machines
+        /// how many machines; each starts its own processes
         world_size: u32 = 1;
     }
 }

@@ -7,7 +7,7 @@ use super::data_path::DataPath;
 use super::error::{ConfigError, Origin};
 use super::keys::{Config, KEYS};
 use super::source::{self, Entry};
-use super::value::{Dist, Head, Value};
+use super::value::{Head, Value};
 use super::{check, find, published};
 
 /// What a command line asks for.
@@ -96,12 +96,9 @@ fn resolve(
     }
     fill(&mut config);
     check::check(&config, &origins)?;
-    if config.dist == Dist::Ddp && config.nproc.is_none() {
-        notes.push("dist ddp: one process per GPU; without a GPU one, until --nproc says otherwise".to_owned());
-    }
-    if config.world_size > 1 {
+    if config.world_size > config.machines() {
         let machines = config.world_size;
-        notes.push(format!("world_size {machines}: this version trains the whole batch in one process on one machine"));
+        notes.push(format!("world_size {machines} is without effect: dist dp is one process; give --dist ddp"));
     }
     Ok((config, notes))
 }

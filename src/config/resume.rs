@@ -38,6 +38,7 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
     ("dist", "the batch is over all processes"),
     ("nproc", "the batch is over all processes"),
     ("dist_address", "where processes meet"),
+    ("dist_timeout", "how long processes wait for each other"),
     ("node_rank", "which machine this is"),
     ("world_size", "the batch is over all processes"),
 ];

@@ -172,28 +172,59 @@ impl Config {
         }
     }
 
-    /// How many processes this machine runs where it has `gpus` GPUs.
-    pub fn processes(&self, gpus: u32) -> u32 {
-        self.nproc.unwrap_or(match self.dist {
+    /// How many processes this machine runs where torch can use the GPUs that `gpus` counts; it is asked only where that matters.
+    pub fn processes(&self, gpus: impl FnOnce() -> u32) -> u32 {
+        self.nproc.unwrap_or_else(|| match self.dist {
             Dist::Dp => 1,
-            Dist::Ddp => gpus.max(1),
+            Dist::Ddp => gpus().max(1),
         })
     }
 
-    /// Images of a batch that each of `processes` (over all machines) takes.
+    /// How many machines run processes of this run: `world_size`, unless it is of one process.
+    pub fn machines(&self) -> u32 {
+        if self.dist == Dist::Ddp || self.nproc.is_some() { self.world_size } else { 1 }
+    }
+
+    /// Where processes meet; none: of one machine, anywhere.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Rule`] where `batch_size` does not divide.
+    /// [`ConfigError::Rule`] where there are several machines and no address.
+    pub fn meeting_place(&self) -> Result<Option<(&str, u16)>, ConfigError> {
+        let place = self.dist_address.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        // The default is every run's: several on one machine would meet each other.
+        let left_open = place.is_none() || self.dist_address == Config::default().dist_address;
+        match (self.machines(), left_open) {
+            (1, true) => Ok(None),
+            (machines, _) if place.is_none() => Err(ConfigError::Rule {
+                origin: Origin::Default,
+                key: "dist_address",
+                value: self.dist_address.show(),
+                rule: format!(
+                    "{machines} machines (world_size) meet there: give HOST:PORT of the first, or --world_size 1 for this one alone"
+                ),
+            }),
+            _ => Ok(place),
+        }
+    }
+
+    /// Images of a batch that each of `processes` (over all machines) takes in pre-training.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Rule`] where `batch_size` does not divide, or not into pairs that are mixed.
     pub fn batch_share(&self, processes: u64) -> Result<u64, ConfigError> {
         let share = self.batch_size.checked_div(processes).unwrap_or(0);
-        let divides = share > 0 && share.checked_mul(processes) == Some(self.batch_size);
-        divides.then_some(share).ok_or_else(|| ConfigError::Rule {
-            origin: Origin::Default,
-            key: "batch_size",
-            value: self.batch_size.show(),
-            rule: format!("it must divide by the {processes} processes (world_size x nproc)"),
-        })
+        let rule = if share == 0 || share.checked_mul(processes) != Some(self.batch_size) {
+            format!("it must divide by the {processes} processes (world_size x nproc)")
+        } else if self.qcm && processes > 1 && share % 2 == 1 {
+            format!(
+                "with qcm each of the {processes} processes needs an even number of images: it mixes two of its own"
+            )
+        } else {
+            return Ok(share);
+        };
+        Err(ConfigError::Rule { origin: Origin::Default, key: "batch_size", value: self.batch_size.show(), rule })
     }
 
     /// The architecture of a network that starts from nothing: evaluation without `encoder_ckpt` judges a random ResNet-50.

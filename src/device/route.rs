@@ -100,6 +100,11 @@ impl Machine {
         if self.torch == CudaHalf::Open { Device::cuda_if_available() } else { Device::Cpu }
     }
 
+    /// How many GPUs networks can live on.
+    pub fn gpu_count(&self) -> u32 {
+        if self.network().is_cuda() { tch::Cuda::device_count() as u32 } else { 0 }
+    }
+
     /// A line for who has a GPU that torch cannot use.
     pub fn note(&self) -> Option<String> {
         match &self.torch {

@@ -11,8 +11,6 @@ pub struct Placed {
     pub world: World,
     /// Number on its machine: which GPU is its own.
     pub local_rank: u32,
-    /// Processes on its machine, which share its cores.
-    pub local_size: u32,
     /// Name or address of rank 0's machine.
     pub host: String,
     /// TCP port there where ranks meet.
@@ -22,10 +20,10 @@ pub struct Placed {
 impl Placed {
     /// The only process.
     pub fn alone() -> Self {
-        Self { world: World::single(), local_rank: 0, local_size: 1, host: String::new(), port: 0 }
+        Self { world: World::single(), local_rank: 0, host: String::new(), port: 0 }
     }
 
-    /// What the variables say, looked up by `variable`: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, MASTER_ADDR and MASTER_PORT as torchrun sets
+    /// What the variables say, looked up by `variable`: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT as torchrun sets
     /// them; without RANK, SLURM_PROCID, SLURM_NTASKS and SLURM_LOCALID as srun sets them. `None` where there is neither, or one process.
     ///
     /// # Errors
@@ -49,19 +47,17 @@ impl Placed {
             return Ok(None);
         }
         let local_rank = number(local)?;
-        let local_size = if set("LOCAL_WORLD_SIZE").is_some() { number("LOCAL_WORLD_SIZE")? } else { world.size() };
         let (host, port) = (needed("MASTER_ADDR")?, needed("MASTER_PORT")?);
         let port = port.parse().map_err(|_| DistError::Variable { name: "MASTER_PORT", value: port.clone() })?;
-        Ok(Some(Self { world, local_rank, local_size: local_size.max(1), host, port }))
+        Ok(Some(Self { world, local_rank, host, port }))
     }
 
     /// The variables that tell another process this place.
-    pub fn variables(&self) -> [(&'static str, String); 6] {
+    pub fn variables(&self) -> [(&'static str, String); 5] {
         [
             ("RANK", self.world.rank().to_string()),
             ("WORLD_SIZE", self.world.size().to_string()),
             ("LOCAL_RANK", self.local_rank.to_string()),
-            ("LOCAL_WORLD_SIZE", self.local_size.to_string()),
             ("MASTER_ADDR", self.host.clone()),
             ("MASTER_PORT", self.port.to_string()),
         ]
@@ -81,7 +77,7 @@ mod tests {
     #[test]
     fn variables_read_back() {
         let (world, host) = (World::new(3, 8).unwrap(), "node-1".to_owned());
-        let place = Placed { world, local_rank: 1, local_size: 2, host, port: 29500 };
+        let place = Placed { world, local_rank: 1, host, port: 29500 };
         let told = place.variables();
         let told: Vec<_> = told.iter().map(|(name, value)| (*name, value.as_str())).collect();
         assert_eq!(placed(&told), Ok(Some(place)));

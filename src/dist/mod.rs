@@ -2,7 +2,8 @@
 //!
 //! - [`World`], [`Comm`]: this process among all, and what they do together. [`DistError`]: what goes wrong, naming ranks.
 //! - [`single`]: one process. [`local`]: threads of one process, the tests' oracle. [`c10d`]: processes over torch's Gloo or NCCL.
-//! - [`rows`]: everybody's embeddings in the order of the joined batch. [`gradients`]: their sum. [`agree`]: whether all run the same.
+//! - [`rows`]: everybody's embeddings in the order of the joined batch. [`gradients`]: their sum. [`gather`]: what each rank found, together.
+//!   [`agree`]: whether all run the same.
 //! - [`launch`]: what a launcher tells a process. [`autograd`]: a step of the backward pass written in Rust. Synchronised batch norm is `nn::norm`'s.
 //!
 //! Not here: threads of the loader, starting processes.
@@ -14,13 +15,14 @@
 //! ```text
 //! z of this rank ──► rows::joined ──► head over ALL rows, of which only this rank's carry gradients ──► the loss, equal on every rank
 //! backward ──► each rank has its rows' part of the parameters' gradients (batch norm adds what crossed ranks)
-//! gradients::sum ──► the gradients of the joined batch: a SUM over ranks, never a mean
+//! gradients::Sums ──► the gradients of the joined batch: a SUM over ranks, never a mean
 //! ```
 
 pub mod agree;
 pub mod autograd;
 pub mod c10d;
 mod error;
+pub mod gather;
 pub mod gradients;
 pub mod launch;
 pub mod local;
@@ -28,6 +30,7 @@ pub mod rows;
 pub mod single;
 
 use std::fmt;
+use std::ops::Range;
 
 use tch::Tensor;
 
@@ -71,6 +74,12 @@ impl World {
     pub const fn is_first(self) -> bool {
         self.rank == 0
     }
+
+    /// This process's stretch of `0..count`, which is cut as evenly as it goes, in the order of ranks; perhaps empty.
+    pub fn stretch(self, count: u64) -> Range<u64> {
+        let bound = |rank: u32| (u128::from(count) * u128::from(rank) / u128::from(self.size)) as u64;
+        bound(self.rank)..bound(self.rank + 1)
+    }
 }
 
 /// What [`Comm::all_reduce`] makes of the ranks' values.
@@ -84,12 +93,16 @@ pub enum Reduce {
     Max,
 }
 
+/// An operation on its way; none where it ended at once.
+#[derive(Debug)]
+pub struct Work(Option<c10d::Running>);
+
 /// What ranks do together. All ranks call the same operations in the same order, with tensors of equal shape and kind on their own device;
 /// an operation returns once its result may be used (on a GPU: by what is queued on torch's current stream).
 ///
 /// **The first failure stays.** A communicator that failed once gives that error at every later call, so a caller that cannot hand an
 /// error on (batch norm within a forward or backward pass) goes on with its own values, and the next call that can, at the latest
-/// [`gradients::sum`] before the update, ends the run. Nothing here tracks gradients but [`rows`].
+/// [`gradients::Sums::complete`] before the update, ends the run. Nothing here tracks gradients but [`rows`].
 pub trait Comm: fmt::Debug + Send + Sync {
     /// This rank, and how many there are.
     fn world(&self) -> World;
@@ -112,6 +125,24 @@ pub trait Comm: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`barrier`](Self::barrier).
     fn all_reduce(&self, tensor: &mut Tensor, reduce: Reduce) -> Result<(), DistError>;
+
+    /// Begins to overwrite `tensor`, which is dense, with the sum of all ranks'; it is not to be used before [`end`](Self::end). Operations that
+    /// are on their way together begin in one order on all ranks.
+    ///
+    /// # Errors
+    /// As [`barrier`](Self::barrier).
+    fn begin_sum(&self, tensor: &Tensor) -> Result<Work, DistError> {
+        self.all_reduce(&mut tensor.shallow_clone(), Reduce::Sum)?;
+        Ok(Work(None))
+    }
+
+    /// Waits for the end of what has begun.
+    ///
+    /// # Errors
+    /// As [`barrier`](Self::barrier).
+    fn end(&self, _work: Work) -> Result<(), DistError> {
+        Ok(())
+    }
 
     /// All ranks' `tensor`, by rank: `[size, ..]`.
     ///
@@ -146,5 +177,19 @@ mod tests {
     fn ranks_count_from_zero() {
         assert_eq!(World::new(0, 1), Ok(World::single()));
         assert_eq!(World::new(2, 2), Err(DistError::Rank { rank: 2, size: 2 }));
+    }
+
+    #[test]
+    fn stretches_follow_each_other_and_differ_by_one_at_most() {
+        for (size, count) in [(1, 5), (3, 10), (4, 3), (4, 0), (7, u64::MAX)] {
+            let mut end = 0;
+            for rank in 0..size {
+                let stretch = World::new(rank, size).unwrap().stretch(count);
+                assert_eq!(stretch.start, end);
+                end = stretch.end;
+                assert!((end - stretch.start).abs_diff(count / u64::from(size)) <= 1);
+            }
+            assert_eq!(end, count);
+        }
     }
 }

@@ -6,7 +6,7 @@
 
 use tch::Tensor;
 
-use super::{Comm, DistError};
+use super::{Comm, DistError, Reduce, autograd};
 use crate::episode::RowLayout;
 
 /// `rows: [layout.rows(), ..]` of every rank, as `[layout.rows() * size, ..]` in the order of [`RowLayout::joined`]. The values are the
@@ -24,19 +24,27 @@ pub fn joined(comm: &dyn Comm, rows: &Tensor, layout: RowLayout) -> Result<Tenso
     }
     let blocks = live(comm, rows)?;
     let shape = blocks.size();
-    // [size, views, classes, ..] to [views, size, classes, ..]: row `view * size * classes + rank * classes + class`.
-    let split = [&[size, layout.views as i64, layout.classes as i64], &shape[2..]].concat();
+    let images = layout.images() as i64;
+    // [size, views * copies, images, ..] to [views * copies, images, size, ..], the later half of the images backwards: see `dealt`.
+    let split = [&[size, (layout.views * layout.copies) as i64, images], &shape[2..]].concat();
     let whole = [&[size * layout.rows() as i64], &shape[2..]].concat();
-    Ok(blocks.reshape(split).transpose(0, 1).reshape(whole))
+    let rounds = blocks.reshape(split).movedim_int(0, 2);
+    let forwards = (images + 1) / 2;
+    let backwards = rounds.narrow(1, forwards, images - forwards).flip([2]);
+    Ok(Tensor::cat(&[rounds.narrow(1, 0, forwards), backwards], 1).reshape(whole))
 }
 
-/// `rows: [n, ..]` of every rank one rank below the other, `[n * size, ..]`; gradients as in [`joined`]. For rows without views, as the
-/// logits and labels of rotation prediction.
+/// The sum over ranks of `part`, a summand of the loss. The value is the same on every rank; gradients reach this rank's `part` alone.
 ///
 /// # Errors
-/// What [`Comm::all_gather`] finds.
-pub fn stacked(comm: &dyn Comm, rows: &Tensor) -> Result<Tensor, DistError> {
-    Ok(live(comm, rows)?.flatten(0, 1))
+/// What [`Comm::all_reduce`] finds.
+pub fn summed(comm: &dyn Comm, part: &Tensor) -> Result<Tensor, DistError> {
+    if comm.world().size() == 1 {
+        return comm.failure().map_or_else(|| Ok(part.shallow_clone()), Err);
+    }
+    let mut whole = part.detach().copy();
+    comm.all_reduce(&mut whole, Reduce::Sum)?;
+    Ok(autograd::attach(whole, &[part], |slope| vec![Some(slope.shallow_clone())]))
 }
 
 /// `[size, n, ..]`: everybody's rows, this rank's with their graph.

@@ -69,12 +69,12 @@ pub fn draw_mix(seed: u64, step: u64, size: u32) -> MixPlan {
     MixPlan { share: 1.0 - patch.share(size), patch: Some(patch) }
 }
 
-/// Counter-clockwise quarter turns, 0..=3 and uniform, of the first `count` rows of process `rank` of `world` at `step` (0-based): a
-/// function of the row of the joined batch.
+/// Counter-clockwise quarter turns, 0..=3 and uniform, of the first `count` rows of the joined batch at `step` (0-based), a function of the row:
+/// those that process `rank` of `world` holds as rows of `layout`, its first ones.
 pub fn draw_turns(seed: u64, step: u64, layout: RowLayout, (rank, world): (u32, u32), count: usize) -> Vec<u8> {
     let stream = Stream::new(seed, Purpose::Turn);
-    let joined = |row| layout.joined_row(world as usize, rank as usize, row) as u32;
-    (0..count).map(|row| at_step(stream, step, joined(row), 0).integer(4) as u8).collect()
+    let joined = (0..layout.rows()).map(|row| layout.joined_row(world as usize, rank as usize, row));
+    joined.take_while(|&row| row < count).map(|row| at_step(stream, step, row as u32, 0).integer(4) as u8).collect()
 }
 
 fn at_step(stream: Stream, step: u64, row: u32, slot: u32) -> Draw {
@@ -114,12 +114,15 @@ mod tests {
 
     #[test]
     fn turns_follow_the_row_of_the_joined_batch() {
-        let whole = draw_turns(1, 9, RowLayout::new(6, 2), (0, 1), 12);
         let local = RowLayout::new(3, 2);
-        for rank in 0..2 {
-            let part = draw_turns(1, 9, local, (rank, 2), 6);
-            for (row, turns) in part.into_iter().enumerate() {
-                assert_eq!(turns, whole[local.joined_row(2, rank as usize, row)]);
+        for count in [12, 7, 1] {
+            let whole = draw_turns(1, 9, RowLayout::new(6, 2), (0, 1), count);
+            let parts = [0, 1].map(|rank| draw_turns(1, 9, local, (rank, 2), count));
+            assert_eq!(parts[0].len() + parts[1].len(), count);
+            for (rank, part) in parts.into_iter().enumerate() {
+                for (row, turns) in part.into_iter().enumerate() {
+                    assert_eq!(turns, whole[local.joined_row(2, rank, row)]);
+                }
             }
         }
         let many = draw_turns(1, 0, RowLayout::new(4000, 1), (0, 1), 4000);

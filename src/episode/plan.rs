@@ -24,6 +24,8 @@ pub struct EpisodePlan {
     pub step: u64,
     /// Pass over the data.
     pub epoch: u32,
+    /// Images of the step over all ranks.
+    pub batch: usize,
     /// Classes and views of the rows.
     pub layout: RowLayout,
     /// Sample id of each source, `[images]`.
@@ -174,18 +176,36 @@ mod tests {
     }
 
     #[test]
-    fn ranks_plan_slices_of_the_same_batch() {
-        let whole = Planner::new(spec(8), 100).unwrap().plan(5, meta).unwrap();
-        for rank in 0..4 {
-            let part = Planner::new(EpisodeSpec { rank: (rank, 4), ..spec(8) }, 100).unwrap().plan(5, meta).unwrap();
-            let start = 2 * rank as usize;
-            assert_eq!(part.samples, whole.samples[start..start + 2]);
-            for view in 0..3 {
-                for i in 0..2 {
-                    let expected = ViewPlan { source: i as u32, ..whole.views[view * 8 + start + i] };
-                    assert_eq!(part.views[view * 2 + i], expected);
+    fn ranks_plan_parts_of_the_same_batch() {
+        for task in [TaskPolicy::Replace { probability: 0.5 }, TaskPolicy::Expand] {
+            let whole = EpisodeSpec { task, ..spec(8) };
+            let part = |rank| Planner::new(EpisodeSpec { rank: (rank, 4), ..whole.clone() }, 100).unwrap();
+            let whole = Planner::new(whole.clone(), 100).unwrap().plan(5, meta).unwrap();
+            for rank in 0..4u32 {
+                let part = part(rank).plan(5, meta).unwrap();
+                assert_eq!((part.images(), part.batch), (2, 8));
+                assert_eq!(part.samples, [rank, 7 - rank].map(|image| whole.samples[image as usize]));
+                for (row, view) in part.views.iter().enumerate() {
+                    let joined = whole.views[part.layout.joined_row(4, rank as usize, row)];
+                    assert_eq!(*view, ViewPlan { source: view.source, ..joined });
+                    assert_eq!(part.samples[view.source as usize], whole.samples[joined.source as usize]);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn ranks_share_out_a_short_batch_as_evenly_as_it_goes() {
+        for (batch, samples, step) in [(8, 13, 1), (8, 11, 1), (8, 9, 1), (7, 70, 2)] {
+            let whole = EpisodeSpec { order: Order::Sequential, ..spec(batch) };
+            let part = |rank| EpisodeSpec { rank, ..whole.clone() };
+            let of = |rank| Planner::new(part(rank), samples).unwrap().plan(step, meta).unwrap();
+            let parts: Vec<_> = (0..4).map(|rank| of((rank, 4))).collect();
+            let counts = parts.iter().map(EpisodePlan::images);
+            assert!(counts.clone().max().unwrap() - counts.min().unwrap() <= 1);
+            let mut all: Vec<u32> = parts.into_iter().flat_map(|part| part.samples).collect();
+            all.sort_unstable();
+            assert_eq!(all, of((0, 1)).samples);
         }
     }
 

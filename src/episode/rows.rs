@@ -1,6 +1,7 @@
 //! The ONE statement of row order: view-major, then class (Ni et al., ICLR 2022, published code: `row = view * classes + class`).
 //!
-//! Lives here: arithmetic between rows, views and classes, for one process and for the batch joined over all processes.
+//! Lives here: arithmetic between rows, views and classes, for one process and for the batch joined over all processes; which process holds
+//! which image ([`dealt`]).
 //! Not here: pixels, tensors, threads.
 
 use std::ops::Range;
@@ -14,12 +15,24 @@ pub struct RowLayout {
     pub classes: usize,
     /// Views of each class.
     pub views: usize,
+    /// Classes that are made of one image; class `copy * images + image` is the `copy`-th of `image`.
+    pub copies: usize,
 }
 
 impl RowLayout {
-    /// The layout of `views` views of each of `classes` classes.
+    /// The layout of `views` views of each of `classes` classes, each of an image of its own.
     pub const fn new(classes: usize, views: usize) -> Self {
-        Self { classes, views }
+        Self { classes, views, copies: 1 }
+    }
+
+    /// The layout of `views` views of each of `copies` classes of each of `images` images.
+    pub const fn of_images(images: usize, copies: usize, views: usize) -> Self {
+        Self { classes: images * copies, views, copies }
+    }
+
+    /// Number of images.
+    pub const fn images(self) -> usize {
+        self.classes / self.copies
     }
 
     /// Number of rows.
@@ -59,13 +72,26 @@ impl RowLayout {
 
     /// The layout of the batch joined over `world` processes, each of which holds rows laid out as `self`.
     pub const fn joined(self, world: usize) -> Self {
-        Self::new(self.classes * world, self.views)
+        Self { classes: self.classes * world, ..self }
     }
 
-    /// Where local `row` of process `rank` stands in [`joined`](Self::joined)`(world)`: class `rank * classes + class`, same view.
+    /// Where local `row` of process `rank` stands in [`joined`](Self::joined)`(world)`: same view, same copy, the image where [`dealt`] says.
+    /// It grows with `row`.
     pub const fn joined_row(self, world: usize, rank: usize, row: usize) -> usize {
-        self.joined(world).row(self.view_of(row), rank * self.classes + self.class_of(row))
+        let (images, class) = (self.images(), self.class_of(row));
+        let image = dealt(images, world, rank, class % images);
+        self.joined(world).row(self.view_of(row), class / images * images * world + image)
     }
+}
+
+/// Where the `nth` image of process `rank` stands in a batch of `rounds * world` images, which are dealt to `world` processes like cards: one to
+/// each in a round, in the later half of the rounds backwards.
+///
+/// So every process holds a part of every stretch of the batch and, where there are as many rounds forwards as backwards, with each image the
+/// one opposite, with which mixing pairs it.
+pub const fn dealt(rounds: usize, world: usize, rank: usize, nth: usize) -> usize {
+    let place = if nth < rounds.div_ceil(2) { rank } else { world - 1 - rank };
+    nth * world + place
 }
 
 #[cfg(test)]
@@ -100,15 +126,29 @@ mod tests {
         }
     }
 
-    /// Two processes of three images, two views: `v * 6 + r * 3 + i`.
+    /// Two processes of three images: process 0 holds images 0, 2, 5 of the joined batch, process 1 holds 1, 3, 4.
     #[test]
-    fn joined_rows_are_a_bijection_in_single_process_order() {
+    fn joined_rows_are_a_bijection_that_keeps_the_order_of_rows() {
         let local = RowLayout::new(3, 2);
-        assert_eq!(local.joined_row(2, 1, local.row(1, 2)), 6 + 3 + 2);
-        let mut seen = vec![false; local.joined(2).rows()];
-        for (rank, row) in (0..2).flat_map(|rank| (0..local.rows()).map(move |row| (rank, row))) {
-            assert!(!std::mem::replace(&mut seen[local.joined_row(2, rank, row)], true));
+        assert_eq!(local.joined_row(2, 1, local.row(1, 2)), 6 + 4);
+        for (world, local) in [(2, local), (3, RowLayout::of_images(4, 4, 2)), (4, RowLayout::of_images(1, 4, 3))] {
+            let mut seen = vec![false; local.joined(world).rows()];
+            for rank in 0..world {
+                let places: Vec<_> = (0..local.rows()).map(|row| local.joined_row(world, rank, row)).collect();
+                assert!(places.is_sorted(), "{places:?}");
+                assert!(places.into_iter().all(|place| !std::mem::replace(&mut seen[place], true)));
+            }
+            assert!(seen.iter().all(|&taken| taken));
         }
-        assert!(seen.iter().all(|&taken| taken));
+    }
+
+    #[test]
+    fn a_class_and_the_one_opposite_are_opposite_in_one_process() {
+        let local = RowLayout::of_images(6, 4, 1);
+        let joined = local.joined(4);
+        for (rank, class) in (0..4).flat_map(|rank| (0..local.classes).map(move |class| (rank, class))) {
+            let opposite = local.joined_row(4, rank, local.classes - 1 - class);
+            assert_eq!(opposite, joined.classes - 1 - local.joined_row(4, rank, class));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::rows::dealt;
 use crate::rng::{Permutation, Purpose, Stream};
 
 /// The order of an epoch.
@@ -34,7 +35,9 @@ pub struct Sampler {
 pub struct Step {
     /// Pass over the data, from 0.
     pub epoch: u32,
-    /// Ids of the samples, in the order of the batch.
+    /// How many samples it has over all processes.
+    pub batch: usize,
+    /// Ids of this process's samples, in the order of the batch.
     pub samples: Vec<u32>,
 }
 
@@ -58,17 +61,19 @@ impl Sampler {
         self.share(step, (0, 1))
     }
 
-    /// Those of them that process `rank` of `world` holds: a contiguous part of the batch, at the cost of that part alone. A short last
-    /// batch is cut as evenly as it goes.
+    /// Those of them that process `rank` of `world` holds, as [`dealt`], at the cost of that part alone; of a short batch as evenly as it goes,
+    /// perhaps none.
     pub fn share(&self, step: u64, (rank, world): (u32, u32)) -> Step {
-        let (epoch, Range { start: first, end }) = self.places(step);
-        let bound = |rank: u32| first + ((end - first) as u128 * u128::from(rank) / u128::from(world)) as u64;
-        let places = bound(rank)..bound(rank + 1);
+        let (epoch, held) = self.places(step);
+        let (batch, world) = ((held.end - held.start) as usize, world as usize);
+        let rounds = batch.div_ceil(world);
+        let own = (0..rounds).map(|nth| dealt(rounds, world, rank as usize, nth)).filter(|&place| place < batch);
+        let places = own.map(|place| held.start + place as u64);
         let samples = match self.shuffle(epoch) {
             Some(order) => places.map(|place| order.at(place) as u32).collect(),
             None => places.map(|place| place as u32).collect(),
         };
-        Step { epoch, samples }
+        Step { epoch, batch, samples }
     }
 
     /// A sample that `step` does not hold: `choose` picks one of so many; `None` where it holds all.
@@ -128,16 +133,24 @@ mod tests {
     }
 
     #[test]
-    fn shares_of_a_batch_are_its_parts_in_order() {
+    fn shares_of_a_batch_are_dealt_evenly() {
         for order in [Order::Shuffled { seed: 1 }, Order::ShuffledToTheEnd { seed: 1 }, Order::Sequential] {
             let sampler = Sampler::new(103, 10, order).unwrap();
             for step in 0..2 * sampler.batches_per_epoch() {
+                let whole = sampler.step(step).samples;
                 for world in [1, 2, 3, 7, 16] {
                     let shares: Vec<Step> = (0..world).map(|rank| sampler.share(step, (rank, world))).collect();
                     let lengths = || shares.iter().map(|share| share.samples.len());
-                    assert!(lengths().max().unwrap() - lengths().min().unwrap() <= 1);
-                    let joined = shares.iter().flat_map(|share| share.samples.clone()).collect::<Vec<_>>();
-                    assert_eq!(joined, sampler.step(step).samples);
+                    assert!(lengths().max().unwrap() - lengths().min().unwrap() <= 2);
+                    assert!(shares.iter().all(|share| share.batch == whole.len()));
+                    let rounds = whole.len().div_ceil(world as usize);
+                    let mut found = vec![None; rounds * world as usize];
+                    for (rank, share) in shares.iter().enumerate() {
+                        let places = (0..rounds).map(|nth| dealt(rounds, world as usize, rank, nth));
+                        let places = places.filter(|&place| place < whole.len());
+                        places.zip(&share.samples).for_each(|(place, &sample)| found[place] = Some(sample));
+                    }
+                    assert_eq!(found.into_iter().flatten().collect::<Vec<_>>(), whole);
                 }
             }
         }

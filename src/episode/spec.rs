@@ -25,14 +25,14 @@ pub struct EpisodeSpec {
     pub task: TaskPolicy,
     /// Size and filter of the views.
     pub view: ViewSpec,
-    /// This process and how many there are: each plans its own slice of the same global batch.
+    /// This process and how many there are: each plans its own part of the same global batch, as [`dealt`] says.
     pub rank: (u32, u32),
 }
 
 impl EpisodeSpec {
     /// Classes and views of one step, over all ranks.
     pub fn layout(&self) -> RowLayout {
-        RowLayout::new(self.batch as usize * self.task.classes_per_image() as usize, self.views.len())
+        RowLayout::of_images(self.batch as usize, self.task.classes_per_image() as usize, self.views.len())
     }
 
     /// One view of every sample, in the order of the dataset: for evaluation.
@@ -70,7 +70,9 @@ impl Planner {
         if spec.views.is_empty() || spec.view.size == 0 {
             return Err(EpisodeError::NothingToDraw { views: spec.views.len(), size: spec.view.size });
         }
-        if world == 0 || rank >= world || !spec.batch.is_multiple_of(world) {
+        // Rows of unequal parts cannot be joined; where the last batch of an epoch is short anyway, nobody joins them.
+        let joined = matches!(spec.order, Order::Shuffled { .. });
+        if world == 0 || rank >= world || joined && !spec.batch.is_multiple_of(world) {
             return Err(EpisodeError::UnevenBatch { batch: spec.batch, world, rank });
         }
         let sampler = Sampler::new(samples, spec.batch.into(), spec.order)
@@ -118,7 +120,7 @@ impl Planner {
         step: u64,
         meta: impl Fn(u32) -> Result<SampleMeta, E>,
     ) -> Result<EpisodePlan, E> {
-        let Step { epoch, mut samples } = self.sampler.share(step, self.spec.rank);
+        let Step { epoch, batch, mut samples } = self.sampler.share(step, self.spec.rank);
         if let Some(subset) = &self.subset {
             samples.iter_mut().for_each(|place| *place = subset[*place as usize]);
         }
@@ -129,7 +131,7 @@ impl Planner {
 
         let images = samples.len();
         let copies = self.spec.task.classes_per_image() as usize;
-        let layout = RowLayout::new(images * copies, self.spec.views.len());
+        let layout = RowLayout::of_images(images, copies, self.spec.views.len());
         let classes: Vec<_> = (0..images * copies)
             .map(|class| {
                 let (copy, image) = (class / images, class % images);
@@ -139,7 +141,7 @@ impl Planner {
 
         let labels = metas.iter().map(|meta| meta.label).collect();
         let sizes = metas.iter().map(|meta| meta.size).collect();
-        let plan = EpisodePlan { step, epoch, layout, samples, sizes, labels, classes, views: Vec::new() };
+        let plan = EpisodePlan { step, epoch, batch, layout, samples, sizes, labels, classes, views: Vec::new() };
         let views = (0..layout.rows()).map(|row| self.view(&plan, row, plan.samples[row % images])).collect();
         Ok(EpisodePlan { views, ..plan })
     }

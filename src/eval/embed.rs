@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 use super::EvalError;
 use crate::augment::{ViewPolicy, ViewSpec};
 use crate::device::Feeder;
+use crate::dist::{Comm, gather};
 use crate::episode::{EpisodePlan, EpisodeSpec, Order, Planner};
 use crate::shard::ShardSet;
 
@@ -33,6 +34,8 @@ pub struct EmbedSpec {
     pub seed: u64,
     /// Loads and renders; knows where the encoder lives.
     pub feeder: Feeder,
+    /// Who else embeds a part.
+    pub comm: Arc<dyn Comm>,
 }
 
 /// The classes of the images of `plan`, `[images]`.
@@ -48,10 +51,11 @@ pub fn labels_of(plan: &EpisodePlan, set: &ShardSet) -> Result<Vec<i64>, EvalErr
     labels.collect()
 }
 
-/// Runs every sample of `set` through `encode`, `[rows, 3, size, size]` f32 in 0..=1 to `[rows, d]`, without gradients.
+/// Runs every sample of `set` through `encode`, `[rows, 3, size, size]` f32 in 0..=1 to `[rows, d]`, without gradients. Of several ranks each
+/// takes a part of the batches; all have the whole afterwards, in the order of one process.
 ///
 /// # Errors
-/// What the loader finds, and [`EvalError::NoLabel`] where a sample has no class.
+/// What the loader finds, [`EvalError::NoLabel`] where a sample has no class, [`EvalError::Dist`] where a rank is gone.
 pub fn embed(
     set: &Arc<ShardSet>,
     spec: &EmbedSpec,
@@ -63,17 +67,19 @@ pub fn embed(
     let order = if wanted < set.len() { Order::ShuffledToTheEnd { seed: spec.seed } } else { Order::Sequential };
     let episodes = EpisodeSpec { seed: spec.seed, order, ..EpisodeSpec::in_order(spec.batch, spec.policy, spec.view) };
     let planner = Planner::new(episodes, set.len()).map_err(crate::loader::LoadError::from)?;
-    let steps = wanted.div_ceil(spec.batch.into());
+    let steps = spec.comm.world().stretch(wanted.div_ceil(spec.batch.into()));
 
-    let (mut features, mut labels) = (Vec::new(), Vec::new());
-    for batch in spec.feeder.start(set, planner, 0..steps)? {
+    // Of no images, so that a rank without batches knows how wide features are.
+    let (size, device) = (i64::from(spec.view.size), spec.feeder.device());
+    let mut features = vec![encode(&Tensor::zeros([0, 3, size, size], (Kind::Float, device)))];
+    let mut labels = Vec::new();
+    for batch in spec.feeder.start(set, planner, steps)? {
         let batch = batch?;
         labels.extend(labels_of(batch.plan(), set)?);
         // A copy: what an encoder that changes nothing gives is the batch's own memory.
         features.push(encode(&batch.images()).copy());
     }
-    let features = Tensor::cat(&features, 0).narrow(0, 0, wanted as i64);
-    labels.truncate(wanted as usize);
-    let labels = Tensor::from_slice(&labels).to_kind(Kind::Int64).to_device(spec.feeder.device());
-    Ok(Embedding { features, labels })
+    let labels = Tensor::from_slice(&labels).to_device(device);
+    let whole = |own: &Tensor| Ok::<_, EvalError>(gather::rows(&*spec.comm, own)?.narrow(0, 0, wanted as i64));
+    Ok(Embedding { features: whole(&Tensor::cat(&features, 0))?, labels: whole(&labels)? })
 }

@@ -5,8 +5,10 @@
 
 use tch::Tensor;
 
+use super::EvalError;
 use super::embed::Embedding;
 use super::shares::{Counter, Shares};
+use crate::dist::Comm;
 use crate::nn::head::unit_rows;
 
 /// Queries compared at once: bounds the memory of the similarities.
@@ -30,14 +32,18 @@ impl Default for Knn {
 
 /// Shares of `test` whose class the neighbours in `train` vote for.
 ///
-/// `classes` is the number of classes; both embeddings are normalised here.
-pub fn knn(train: &Embedding, test: &Embedding, classes: i64, knn: Knn) -> Shares {
+/// `classes` is the number of classes; both embeddings are normalised here. Every rank of `comm` has both whole and takes a part of `test`.
+///
+/// # Errors
+/// [`EvalError::Dist`] where a rank is gone.
+pub fn knn(train: &Embedding, test: &Embedding, classes: i64, knn: Knn, comm: &dyn Comm) -> Result<Shares, EvalError> {
     let _no_grad = tch::no_grad_guard();
     let bank = unit_rows(&train.features);
     let queries = unit_rows(&test.features);
     let k = knn.k.min(bank.size()[0]);
     let mut counter = Counter::default();
-    for start in (0..queries.size()[0]).step_by(CHUNK as usize) {
+    let chunks = comm.world().stretch((queries.size()[0] as u64).div_ceil(CHUNK as u64));
+    for start in chunks.map(|chunk| chunk as i64 * CHUNK) {
         let length = CHUNK.min(queries.size()[0] - start);
         let similarity = queries.narrow(0, start, length).matmul(&bank.tr());
         let (nearest, index) = similarity.topk(k, 1, true, false);
@@ -46,12 +52,17 @@ pub fn knn(train: &Embedding, test: &Embedding, classes: i64, knn: Knn) -> Share
         let score = Tensor::zeros([length, classes], (votes.kind(), votes.device())).scatter_add(1, &voted_for, &votes);
         counter.count(&score, &test.labels.narrow(0, start, length));
     }
-    counter.shares()
+    Ok(counter.of_all(comm, queries.device())?.shares())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dist::Single;
+
+    fn top1(train: &Embedding, test: &Embedding, votes: Knn) -> f64 {
+        knn(train, test, 2, votes, &Single::default()).unwrap().top1
+    }
 
     fn embedding(features: &[[f32; 2]], labels: &[i64]) -> Embedding {
         let flat: Vec<f32> = features.concat();
@@ -65,8 +76,8 @@ mod tests {
     fn near_neighbours_outvote_many_far_ones() {
         let train = embedding(&[[1.0, 0.01], [0.2, 1.0], [0.3, 1.0], [0.25, 1.0]], &[0, 1, 1, 1]);
         let test = embedding(&[[5.0, 0.0], [0.5, 2.0]], &[0, 1]);
-        assert_eq!(knn(&train, &test, 2, Knn::default()).top1, 1.0);
+        assert_eq!(top1(&train, &test, Knn::default()), 1.0);
         // With a flat temperature all four vote alike and the majority wins.
-        assert_eq!(knn(&train, &test, 2, Knn { k: 4, temperature: 1e6 }).top1, 0.5);
+        assert_eq!(top1(&train, &test, Knn { k: 4, temperature: 1e6 }), 0.5);
     }
 }

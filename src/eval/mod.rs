@@ -4,6 +4,9 @@
 //! - [`mod@knn`]: weighted k nearest neighbours. [`mod@linear`]: a linear probe on embeddings. [`few_shot`]: episodes of labelled images.
 //! - [`shares`]: top-1 and top-5. [`interval`]: means with 95 % intervals.
 //!
+//! Of several processes each embeds whole batches of its own and has all embeddings afterwards; queries of kNN and few-shot episodes are
+//! shared out likewise, in the chunks of one process, so that not a byte differs from it. The linear probe, which is small, each trains alike.
+//!
 //! Not here: networks (`nn`), training of encoders (`train`).
 
 pub mod embed;
@@ -23,6 +26,7 @@ pub use shares::{Counter, Shares};
 pub use subject::{Normalise, Subject};
 
 use crate::device::FeedError;
+use crate::dist::DistError;
 use crate::loader::LoadError;
 
 /// Why an encoder cannot be judged.
@@ -35,6 +39,9 @@ pub enum EvalError {
     /// They could not be brought to the device.
     #[error(transparent)]
     Feed(Box<FeedError>),
+    /// A rank is gone.
+    #[error(transparent)]
+    Dist(Box<DistError>),
     /// No few-shot episode can be drawn.
     #[error(transparent)]
     FewShot(#[from] FewShotError),
@@ -46,6 +53,12 @@ pub enum EvalError {
         /// Its name in the dataset.
         name: String,
     },
+}
+
+impl From<DistError> for EvalError {
+    fn from(error: DistError) -> Self {
+        Self::Dist(Box::new(error))
+    }
 }
 
 impl From<FeedError> for EvalError {

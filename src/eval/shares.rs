@@ -1,6 +1,8 @@
 //! Top-1 and top-5: shares of samples whose class is the best answer, or among the best five.
 
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
+
+use crate::dist::{Comm, DistError, gather};
 
 /// Answers that top-5 looks at; of so many classes or fewer it would always be right.
 const FIVE: i64 = 5;
@@ -17,7 +19,7 @@ pub struct Shares {
 /// Counts recognised samples over batches.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counter {
-    rows: i64,
+    rows: f64,
     first: f64,
     /// Not looked at for five classes or fewer.
     five: Option<f64>,
@@ -29,17 +31,27 @@ impl Counter {
         let classes = scores.size()[1];
         let (_, best) = scores.topk(FIVE.min(classes), 1, true, true);
         let right = best.eq_tensor(&labels.unsqueeze(1)).to_kind(Kind::Double);
-        self.rows += labels.size()[0];
+        self.rows += labels.size()[0] as f64;
         self.first += right.narrow(1, 0, 1).sum(Kind::Double).double_value(&[]);
         if classes > FIVE {
             *self.five.get_or_insert(0.0) += right.sum(Kind::Double).double_value(&[]);
         }
     }
 
+    /// What all ranks of `comm` counted, by way of `device`; some may have counted nothing.
+    ///
+    /// # Errors
+    /// Where a rank is gone.
+    pub fn of_all(self, comm: &dyn Comm, device: Device) -> Result<Self, DistError> {
+        let looked = f64::from(u8::from(self.five.is_some()));
+        let numbers = [self.rows, self.first, self.five.unwrap_or(0.0), looked];
+        let [rows, first, five, looked] = gather::sums(comm, device, numbers)?;
+        Ok(Self { rows, first, five: (looked > 0.0).then_some(five) })
+    }
+
     /// The shares over all that was counted, which is at least one row.
     pub fn shares(&self) -> Shares {
-        let rows = self.rows as f64;
-        Shares { top1: self.first / rows, top5: self.five.map(|five| five / rows) }
+        Shares { top1: self.first / self.rows, top5: self.five.map(|five| five / self.rows) }
     }
 }
 

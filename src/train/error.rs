@@ -39,12 +39,6 @@ pub enum TrainError {
     Head(#[from] HeadError),
     #[error(transparent)]
     Dist(Box<DistError>),
-    /// What only one process does.
-    #[error("{what} is done by one process in this version, and a launcher started several: start it by itself")]
-    OneProcess {
-        /// Key and value.
-        what: String,
-    },
     /// A rank's process.
     #[error("cannot start a process for a rank: {0}; give a smaller --nproc")]
     Launch(std::io::Error),
@@ -156,7 +150,7 @@ impl TrainError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Config(_) | Self::Head(_) | Self::Unset { .. } | Self::Episode(_) => true,
-            Self::TooManyPixels { .. } | Self::Route(_) | Self::OneProcess { .. } => true,
+            Self::TooManyPixels { .. } | Self::Route(_) => true,
             Self::Network(NnError::ImageSize { .. } | NnError::Precision { .. }) => true,
             Self::Load(LoadError::Episode(_)) | Self::Evaluation(EvalError::Load(LoadError::Episode(_))) => true,
             Self::RunDir(error) => {

@@ -87,7 +87,7 @@ pub fn shares(
 ) -> Result<(Shares, Shares), TrainError> {
     let classes = train.classes().len() as i64;
     let (train, test) = (embed(train, spec, encode)?, embed(test, spec, encode)?);
-    let nearest = knn(&train, &test, classes, Knn::default());
+    let nearest = knn(&train, &test, classes, Knn::default(), &*spec.comm)?;
     Ok((nearest, linear_probe(&train, &test, classes, LinearProbe::default())))
 }
 
@@ -102,7 +102,8 @@ pub fn nearest(
     encode: &dyn Fn(&Tensor) -> Tensor,
 ) -> Result<Shares, TrainError> {
     let classes = train.classes().len() as i64;
-    Ok(knn(&embed(train, spec, encode)?, &embed(test, spec, encode)?, classes, Knn::default()))
+    let (train, test) = (embed(train, spec, encode)?, embed(test, spec, encode)?);
+    Ok(knn(&train, &test, classes, Knn::default(), &*spec.comm)?)
 }
 
 /// `NAME_top1`, and `NAME_top5` where there is one, as numbers of a log line.

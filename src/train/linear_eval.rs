@@ -9,6 +9,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use super::TrainError;
 use super::task::{Forward, Metrics, Task};
 use crate::device::{Batch, Feeder};
+use crate::dist::{Comm, DistError, Reduce, gather, rows};
 use crate::episode::Planner;
 use crate::eval::embed::labels_of;
 use crate::eval::{Counter, Embedding, Subject};
@@ -54,6 +55,8 @@ pub struct LinearEvaluation {
     pub test_planner: Planner,
     /// Loads and renders the test pass; knows where everything lives.
     pub feeder: Feeder,
+    /// Who else has a part of each batch, perhaps a larger one.
+    pub comm: Arc<dyn Comm>,
 }
 
 impl LinearEvaluation {
@@ -121,20 +124,24 @@ impl Judgement {
         self.counter.count(logits, labels);
     }
 
-    fn metrics(&self, images: u64) -> Metrics {
-        let shares = self.counter.shares();
-        let mut metrics =
-            vec![("test_loss".to_owned(), self.loss / images as f64), ("test_acc".to_owned(), shares.top1)];
+    /// Over the `images` of all ranks.
+    fn metrics(self, images: u64, comm: &dyn Comm, device: Device) -> Result<Metrics, DistError> {
+        let shares = self.counter.of_all(comm, device)?.shares();
+        let [loss] = gather::sums(comm, device, [self.loss])?;
+        let mut metrics = vec![("test_loss".to_owned(), loss / images as f64), ("test_acc".to_owned(), shares.top1)];
         metrics.extend(shares.top5.map(|top5| ("test_acc5".to_owned(), top5)));
-        metrics
+        Ok(metrics)
     }
 }
 
 impl Task for LinearEvaluation {
+    /// Means over the images of all ranks, to which this one adds its own.
     fn forward(&self, batch: &Batch) -> Result<Forward, TrainError> {
         let (logits, labels) = self.logits(batch)?;
-        let loss = cross_entropy(&logits, &labels, Reduction::Mean);
-        let accuracy = logits.argmax(1, false).eq_tensor(&labels).to_kind(Kind::Float).mean(Kind::Float);
+        let images = batch.plan().batch as f64;
+        let loss = rows::summed(&*self.comm, &(cross_entropy(&logits, &labels, Reduction::Sum) / images))?;
+        let mut accuracy = logits.argmax(1, false).eq_tensor(&labels).to_kind(Kind::Float).sum(Kind::Float) / images;
+        self.comm.all_reduce(&mut accuracy, Reduce::Sum)?;
         Ok(Forward { terms: vec![("head", loss.detach())], loss, accuracy, figures: Vec::new(), warning: None })
     }
 
@@ -142,25 +149,28 @@ impl Task for LinearEvaluation {
         "train_acc"
     }
 
-    /// Means over all test images, the short last batch included.
+    /// Means over all test images, the short last batch included; ranks share out the batches.
     fn evaluate(&self, _features: bool) -> Result<Metrics, TrainError> {
         let _no_grad = tch::no_grad_guard();
         let mut judgement = Judgement::default();
         match &self.input {
             Input::Embedded { test, .. } => {
-                for (h, labels) in test.features.split(CHUNK, 0).iter().zip(test.labels.split(CHUNK, 0)) {
-                    judgement.count(&self.classify(h), &labels);
+                let chunks: Vec<_> =
+                    test.features.split(CHUNK, 0).into_iter().zip(test.labels.split(CHUNK, 0)).collect();
+                let own = self.comm.world().stretch(chunks.len() as u64);
+                for (h, labels) in &chunks[own.start as usize..own.end as usize] {
+                    judgement.count(&self.classify(h), labels);
                 }
             }
             Input::Images => {
-                let steps = self.test_planner.steps_per_epoch();
-                for batch in self.feeder.start(&self.test, self.test_planner.clone(), 0..steps)? {
+                let steps = self.comm.world().stretch(self.test_planner.steps_per_epoch());
+                for batch in self.feeder.start(&self.test, self.test_planner.clone(), steps)? {
                     let (logits, labels) = self.through_encoder(&batch?, &self.test, Mode::Eval)?;
                     judgement.count(&logits, &labels);
                 }
             }
         }
-        Ok(judgement.metrics(self.test.len()))
+        Ok(judgement.metrics(self.test.len(), &*self.comm, self.feeder.device())?)
     }
 
     fn needs_images(&self) -> bool {

@@ -11,8 +11,8 @@ use super::task::{Forward, Metrics, Task};
 use super::{TrainError, judge};
 use crate::device::feed::RowMixing;
 use crate::device::{Batch, Feeder};
-use crate::dist::rows::joined;
-use crate::dist::{Comm, DistError, gradients};
+use crate::dist::rows::{joined, summed};
+use crate::dist::{Comm, gather};
 use crate::episode::mix::draw_mix;
 use crate::episode::{EpisodeSpec, Planner, RowLayout};
 use crate::eval::embed::EmbedSpec;
@@ -51,24 +51,24 @@ pub struct Pretraining {
 }
 
 impl Networks for Learner {
-    fn embed(&self, images: &Tensor) -> Rows {
-        self.objective.embed(&self.encoder, images, Mode::Train)
+    /// Where a rank is gone, this one goes on with its own rows: sharing the gradients of this step says so. Likewise below.
+    fn embed(&self, images: &Tensor, layout: RowLayout) -> Rows {
+        let own = self.objective.embed(&self.encoder, images, Mode::Train);
+        let all = own.0.iter().map(|tensor| joined(&*self.comm, tensor, layout)).collect::<Result<_, _>>();
+        all.map_or(own, Rows)
     }
 
-    /// The loss of the joined batch, the same on every rank.
     fn judge(&self, rows: &Rows, layout: RowLayout) -> HeadOut {
-        let size = self.comm.world().size() as usize;
-        let joined = rows.0.iter().map(|tensor| joined(&*self.comm, tensor, layout)).collect::<Result<Vec<_>, _>>();
-        match joined {
-            Ok(all) => self.objective.judge(&Rows(all), layout.joined(size)),
-            // A rank is gone: sharing the gradients of this step says so.
-            Err(_) => self.objective.judge(rows, layout),
-        }
+        self.objective.judge(rows, layout)
     }
 
     fn turn_logits(&self, images: &Tensor) -> Tensor {
         let h = self.encoder.features(images, Mode::Train);
         self.encoder.rotation_logits(&self.encoder.project(&h, Mode::Train), self.temperature)
+    }
+
+    fn sum(&self, part: Tensor) -> Tensor {
+        summed(&*self.comm, &part).unwrap_or(part)
     }
 }
 
@@ -96,10 +96,11 @@ impl Learner {
 }
 
 impl Pretraining {
-    /// Mean loss and accuracy over one pass of `test`, without tricks, with the training transform (published behaviour).
+    /// Mean loss and accuracy over one pass of `test`, without tricks, with the training transform (published behaviour). Ranks share out the
+    /// batches.
     fn test_pass(&self, test: &Arc<ShardSet>) -> Result<Metrics, TrainError> {
         let _no_grad = tch::no_grad_guard();
-        let Learner { encoder, objective, episodes, .. } = &self.learner;
+        let Learner { encoder, objective, episodes, comm, .. } = &self.learner;
         // A test set smaller than a batch is one batch, less what the head cannot divide into its tasks.
         let most = u64::from(episodes.batch).min(test.len()) as u32;
         let of = |batch| EpisodeSpec { batch, rank: (0, 1), ..episodes.clone() };
@@ -108,13 +109,14 @@ impl Pretraining {
         let wanted = if self.embed.samples == 0 { test.len() } else { self.embed.samples };
         let steps = planner.steps_per_epoch().min(wanted.div_ceil(batch.into()));
         let (mut loss, mut accuracy) = (0.0, 0.0);
-        for batch in self.feeder.start(test, planner, 0..steps)? {
+        for batch in self.feeder.start(test, planner, comm.world().stretch(steps))? {
             let batch = batch?;
             let rows = objective.embed(encoder, &batch.images(), Mode::Eval);
             let out = objective.judge(&rows, batch.plan().layout);
             loss += out.loss.double_value(&[]);
             accuracy += out.accuracy().double_value(&[]);
         }
+        let [loss, accuracy] = gather::sums(&**comm, self.feeder.device(), [loss, accuracy])?;
         Ok(vec![("test_loss".into(), loss / steps as f64), ("test_contrast_acc".into(), accuracy / steps as f64)])
     }
 }
@@ -123,10 +125,6 @@ impl Task for Pretraining {
     fn forward(&self, batch: &Batch) -> Result<Forward, TrainError> {
         let (layout, step) = (batch.plan().layout, batch.plan().step);
         Ok(self.learner.forward(&batch.images(), batch.with_mixed(), layout, step))
-    }
-
-    fn share(&self, comm: &dyn Comm) -> Result<(), DistError> {
-        gradients::sum(comm, &self.learner.trained(), gradients::BUCKET_BYTES)
     }
 
     fn updated(&self, it: u64) {

@@ -74,8 +74,6 @@ pub struct Records {
     shown: Option<(Progress, Instant)>,
     /// Of a rank that follows: the folder that its records go to and vanish with, and the checkpoint that rank 0 goes on from.
     following: Option<(TempDir, Option<PathBuf>)>,
-    /// Processes that have an equal part of each batch.
-    processes: u64,
     /// The network's device, and most bytes of tensors at once up to the last log line.
     memory: (Device, Option<u64>),
     /// The corrupt samples that were met.
@@ -125,7 +123,6 @@ impl Records {
             clock: Clock::new(Duration::ZERO),
             shown: None,
             following: None,
-            processes: 1,
             memory: (Device::Cpu, None),
             quarantine: None,
         };
@@ -150,11 +147,6 @@ impl Records {
         let mut records = Self::open(&loaded, folder.path(), data, console)?;
         records.following = Some((folder, newest));
         Ok(records)
-    }
-
-    /// Says that `processes` have an equal part of each batch.
-    pub fn share(&mut self, processes: u32) {
-        self.processes = processes.into();
     }
 
     /// The checkpoint that the run goes on from.
@@ -241,7 +233,7 @@ impl Records {
     /// Counts one step of `plan`; `wait` is the loader's waiting time so far.
     pub fn count(&mut self, plan: &EpisodePlan, wait: Duration) {
         self.clock.steps += 1;
-        self.clock.images += self.processes * plan.images() as u64;
+        self.clock.images += plan.batch as u64;
         self.clock.wait = wait.saturating_sub(self.clock.wait_before);
         if let Some((progress, at)) = &mut self.shown
             && self.refreshes
@@ -327,9 +319,6 @@ impl Records {
         position: &mut Position,
         evaluate: impl FnOnce() -> Result<Metrics, TrainError>,
     ) -> Result<(), TrainError> {
-        if self.following.is_some() {
-            return Ok(());
-        }
         let start = Instant::now();
         let metrics = evaluate()?;
         self.list_own_corrupt()?;
@@ -428,6 +417,9 @@ impl Records {
     /// # Errors
     /// Where the file cannot be written.
     pub fn other_summary(&mut self, summary: &impl Serialize) -> Result<(), TrainError> {
+        if self.following.is_some() {
+            return Ok(());
+        }
         write_summary(self.run.path(), summary)?;
         self.say(&self.run.path().join("summary.json").display().to_string());
         self.report();

@@ -9,6 +9,9 @@
 //! Source: Ni et al., ICLR 2022, published code, with its mixing loss as the combined branch forms it. Mixing works on the query views
 //! of any task: each is mixed with the same view of the class opposite, and one forward sees the batch and the mixed rows.
 //!
+//! Of several processes each sends its own rows through the network; everything after that is computed from everybody's embeddings, on each
+//! alike, as one process does. The rotation loss is a mean over rows, to which each adds its own.
+//!
 //! Lives here: which rows go where. Not here: pixels (`device::rows`), draws (`episode::mix`), heads (`nn::head`).
 
 use std::f64::consts::PI;
@@ -24,14 +27,18 @@ use crate::nn::head::{Solver, rotation, unit_rows};
 
 /// The networks in training mode, as a step sees them.
 pub trait Networks {
-    /// Embeds images `[rows, 3, size, size]`.
-    fn embed(&self, images: &Tensor) -> Rows;
+    /// Embeds this process's images, `[rows, 3, size, size]` in the order of `layout`: the rows of all processes in that of
+    /// [`RowLayout::joined`].
+    fn embed(&self, images: &Tensor, layout: RowLayout) -> Rows;
 
     /// The loss of a task whose rows are laid out as `layout`.
     fn judge(&self, rows: &Rows, layout: RowLayout) -> HeadOut;
 
     /// Images to logits of the four quarter turns, `[rows, 4]`.
     fn turn_logits(&self, images: &Tensor) -> Tensor;
+
+    /// The sum over processes of `part`, a summand of the loss.
+    fn sum(&self, part: Tensor) -> Tensor;
 }
 
 /// What the loss needs of each image: tensors `[rows, ..]` of equally many rows, embeddings `z` first.
@@ -39,6 +46,11 @@ pub trait Networks {
 pub struct Rows(pub Vec<Tensor>);
 
 impl Rows {
+    /// How many rows there are.
+    fn count(&self) -> usize {
+        self.0[0].size()[0] as usize
+    }
+
     /// Rows `start..start + count`.
     fn part(&self, start: usize, count: usize) -> Self {
         Self(self.0.iter().map(|tensor| tensor.narrow(0, start as i64, count as i64)).collect())
@@ -93,7 +105,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// How many rows of `layout` are turned.
+    /// How many rows of a batch of `layout` are turned.
     pub const fn rows(&self, layout: RowLayout) -> usize {
         layout.rows() / self.divisor
     }
@@ -110,7 +122,7 @@ impl Rotation {
 pub struct Draws {
     /// How queries are mixed.
     pub mix: Option<MixPlan>,
-    /// Quarter turns of the first rows.
+    /// Quarter turns of this process's first rows.
     pub turns: Option<Vec<u8>>,
 }
 
@@ -125,14 +137,15 @@ impl Tricks {
         self.mixing.map_or(0, |mixing| mixing.rows(layout)) + self.rotation.map_or(0, |rotation| rotation.rows(layout))
     }
 
-    /// The draws of `step` (0-based) of a run.
+    /// The draws of `step` (0-based) of a run, for the rows of this process, laid out as `layout`.
     pub fn draw(&self, episodes: &EpisodeSpec, layout: RowLayout, step: u64) -> Draws {
-        let (seed, size) = (episodes.seed, episodes.view.size);
-        let turns = |rotation: Rotation| draw_turns(seed, step, layout, episodes.rank, rotation.rows(layout));
+        let (seed, size, rank) = (episodes.seed, episodes.view.size, episodes.rank);
+        let count = |rotation: Rotation| rotation.rows(layout.joined(rank.1 as usize));
+        let turns = |rotation: Rotation| draw_turns(seed, step, layout, rank, count(rotation));
         Draws { mix: self.mixing.map(|_| draw_mix(seed, step, size)), turns: self.rotation.map(turns) }
     }
 
-    /// The step `it` (from 1) on `images`, `[rows, 3, size, size]` in the order of `layout`.
+    /// The step `it` (from 1) on this process's `images`, `[rows, 3, size, size]` in the order of `layout`.
     /// `mixed_below`: the images and the mixed rows below them, where the kernels that rendered the one have made the other.
     pub fn step(
         &self,
@@ -150,7 +163,11 @@ impl Tricks {
         });
         let mixing = self.mixing.zip(draws.mix.as_ref());
 
-        let rows = networks.embed(&mixed_below.unwrap_or_else(|| with_mixed(images, layout, mixing)));
+        let images = mixed_below.unwrap_or_else(|| with_mixed(images, layout, mixing));
+        // Mixed rows are further views of the same classes.
+        let views = images.size()[0] as usize / layout.classes;
+        let rows = networks.embed(&images, RowLayout { views, ..layout });
+        let layout = layout.joined(rows.count() / (views * layout.classes));
         let original = rows.part(0, layout.rows());
         let head = networks.judge(&original, layout);
         let accuracy = head.accuracy();
@@ -167,7 +184,8 @@ impl Tricks {
             terms.push(Term { name: "mix", weight: mixing.weight, loss });
         }
         if let Some((rotation, images, labels)) = turned {
-            let loss = rotation::judge(&networks.turn_logits(&images), &labels).loss;
+            let part = rotation::loss(&networks.turn_logits(&images), &labels, rotation.rows(layout));
+            let loss = networks.sum(part);
             terms.push(Term { name: "rot", weight: rotation.weight_at(it), loss });
         }
         Forward { loss: total(&terms), accuracy, terms: logged(&terms), figures, warning }

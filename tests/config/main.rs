@@ -180,23 +180,33 @@ fn values_out_of_range_are_refused_by_key() {
 }
 
 #[test]
-fn features_to_come_are_refused_where_they_would_be_used() {
-    let several = ["--nproc", "2"];
-    assert!(quick(&several).is_ok());
-    for (name, more) in [
-        ("node_rank", &["--node_rank", "1", "--world_size", "2"][..]),
-        ("qcm", &["--qcm", "true", "--nproc", "2"]),
-        ("rottlr", &["--rottlr", "1", "--nproc", "2"]),
-    ] {
-        let refused = quick(more);
-        assert!(
-            matches!(refused, Err(ConfigError::NotInThisVersion { key, .. }) if key == name),
-            "{name}: {refused:?}"
-        );
-    }
-    for (name, value) in [("qcm", "false"), ("rottlr", "-1"), ("precompute_emb_bs", "-1"), ("finetune", "false")] {
-        assert!(quick(&[&format!("--{name}"), value]).is_ok(), "{name} {value} switches nothing on");
-    }
+fn processes_meet_where_the_config_says() {
+    let several = quick(&["--nproc", "3", "--batch_size", "12"]).unwrap().config;
+    assert_eq!((several.processes(|| 8), several.machines()), (3, 1));
+    assert_eq!(several.meeting_place().unwrap(), None, "a free port");
+    let here = quick(&["--nproc", "2", "--dist_address", "127.0.0.1:77"]).unwrap().config;
+    assert_eq!(here.meeting_place().unwrap(), Some(("127.0.0.1", 77)));
+
+    let dp = quick(&["--world_size", "4"]).unwrap();
+    assert_eq!((dp.config.processes(|| 8), dp.config.machines()), (1, 1), "dp is one process");
+    assert!(dp.notes.iter().any(|note| note.contains("world_size 4")), "{:?}", dp.notes);
+    let ddp = quick(&["--dist", "ddp", "--world_size", "4", "--node_rank", "3"]).unwrap().config;
+    assert_eq!((ddp.processes(|| 8), ddp.processes(|| 0), ddp.machines()), (8, 1, 4));
+    assert_eq!(ddp.meeting_place().unwrap(), Some(("127.0.0.1", 1234)));
+    let nowhere = quick(&["--dist", "ddp", "--world_size", "4", "--dist_address", ""]).unwrap().config;
+    assert!(matches!(nowhere.meeting_place(), Err(ConfigError::Rule { key: "dist_address", .. })));
+}
+
+#[test]
+fn batches_are_shared_out_whole() {
+    let shares = |flags: &[&str], processes| quick(flags).unwrap().config.batch_share(processes).ok();
+    assert_eq!(shares(&["--batch_size", "12"], 4), Some(3));
+    assert_eq!(shares(&["--batch_size", "12"], 5), None);
+    assert_eq!(shares(&["--batch_size", "12", "--qcm", "true"], 4), None, "three images are no pairs");
+    assert_eq!(shares(&["--batch_size", "12", "--qcm", "true"], 3), Some(4));
+    let odd = quick(&["--batch_size", "6", "--nproc", "2", "--qcm", "true"]);
+    assert!(matches!(odd, Err(ConfigError::Rule { key: "batch_size", .. })), "{odd:?}");
+    assert!(quick(&["--problem", "eval", "--batch_size", "7", "--nproc", "2"]).is_ok(), "an epoch ends short anyway");
 }
 
 #[test]

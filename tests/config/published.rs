@@ -74,7 +74,8 @@ fn published_training_presets_have_the_published_values() {
         assert_eq!(ignored.len(), 1, "{name}: {notes:?}");
         if world > 1 {
             let as_is = run(&["--config", &preset(name)]).unwrap_or_else(|e| panic!("{name}: {e}"));
-            assert!(as_is.notes.iter().any(|note| note.contains("world_size 4")), "{name}: {:?}", as_is.notes);
+            assert_eq!(as_is.config.machines(), 4, "{name}");
+            assert!(as_is.config.meeting_place().is_err(), "{name}: published without an address");
         }
     }
 }

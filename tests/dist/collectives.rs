@@ -110,7 +110,7 @@ fn joined_rows(comm: &dyn Comm) {
     let layout = RowLayout::new(3, 2);
     let value = |rank: usize, row: usize| (rank * 10 + row) as f64;
     let own: Vec<f64> = (0..layout.rows()).map(|row| value(rank, row)).collect();
-    let own = Tensor::from_slice(&own).unsqueeze(1).set_requires_grad(true);
+    let mut own = Tensor::from_slice(&own).unsqueeze(1).set_requires_grad(true);
     let all = rows::joined(comm, &own, layout).unwrap();
     let values = Vec::<f64>::try_from(all.detach().flatten(0, -1)).unwrap();
     for (from, row) in (0..size).flat_map(|rank| (0..layout.rows()).map(move |row| (rank, row))) {
@@ -123,7 +123,11 @@ fn joined_rows(comm: &dyn Comm) {
     let places: Vec<f64> = (0..layout.rows()).map(|row| layout.joined_row(size, rank, row) as f64).collect();
     assert_eq!(slopes, places);
 
-    let stacked = rows::stacked(comm, &own).unwrap();
-    let want: Vec<f64> = (0..size).flat_map(|rank| (0..layout.rows()).map(move |row| value(rank, row))).collect();
-    assert_eq!(Vec::<f64>::try_from(stacked.flatten(0, -1)).unwrap(), want);
+    // The sum of everybody's rows, in which gradients reach this rank's.
+    own.zero_grad();
+    let sum = rows::summed(comm, &own).unwrap();
+    let want: Vec<f64> = (0..layout.rows()).map(|row| (0..size).map(|rank| value(rank, row)).sum()).collect();
+    assert_eq!(Vec::<f64>::try_from(sum.detach().flatten(0, -1)).unwrap(), want);
+    (sum * 3.0).sum(Kind::Double).backward();
+    assert_eq!(own.grad(), Tensor::full([layout.rows() as i64, 1], 3.0, (Kind::Double, Device::Cpu)));
 }

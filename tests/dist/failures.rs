@@ -1,5 +1,10 @@
 //! Ranks that die, stop, stay away, leave, or are started wrongly: the others' errors name them, within the timeout.
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use metacl::dist::agree::agree;
@@ -132,6 +137,51 @@ fn a_stopped_rank_is_named() {
 fn the_rank_with_the_store_is_named() {
     assert_eq!(after_signal(3, 0, libc::SIGKILL), ["0 store"; 2]);
     assert_eq!(after_signal(3, 0, libc::SIGSTOP), ["0 store"; 2]);
+}
+
+/// A wire to `port` of this machine: the port of its other end. Once `cut`, connections stay open and carry nothing.
+fn wire(port: u16, cut: &Arc<AtomicBool>) -> u16 {
+    let (listener, cut) = (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::clone(cut));
+    let end = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for near in listener.incoming().map(Result::unwrap) {
+            // Rank 0 may yet have to open the store.
+            let far = loop {
+                match TcpStream::connect(("127.0.0.1", port)) {
+                    Ok(far) => break far,
+                    Err(_) => thread::sleep(Duration::from_millis(10)),
+                }
+            };
+            carry(near.try_clone().unwrap(), far.try_clone().unwrap(), &cut);
+            carry(far, near, &cut);
+        }
+    });
+    end
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, cut: &Arc<AtomicBool>) {
+    let cut = Arc::clone(cut);
+    thread::spawn(move || {
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = from.read(&mut bytes) {
+            while cut.load(Ordering::Relaxed) {
+                thread::park();
+            }
+            if to.write_all(&bytes[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(std::net::Shutdown::Both);
+    });
+}
+
+#[test]
+fn a_rank_that_is_cut_off_from_the_store_is_named_and_notices() {
+    let cut = Arc::new(AtomicBool::new(false));
+    let mut ranks = Ranks::start_through(2, "until it fails", |port| wire(port, &cut));
+    (0..2).for_each(|rank| ranks.wait_for_start(rank));
+    cut.store(true, Ordering::Relaxed);
+    assert_eq!(found(ranks, 2, &[]), ["1 silent", "0 store"]);
 }
 
 fn all_find(size: u32, task: &str) -> Vec<String> {

@@ -41,6 +41,11 @@ impl Role {
     }
 }
 
+/// Free now, and hardly taken by another until rank 0 opens it.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// Started processes, in order; killed when dropped.
 pub(crate) struct Ranks {
     children: Vec<Child>,
@@ -51,10 +56,16 @@ pub(crate) struct Ranks {
 
 impl Ranks {
     pub(crate) fn start(size: u32, task: &str) -> Self {
-        // Free now, and hardly taken by another until rank 0 opens it.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::start_through(size, task, |port| port)
+    }
+
+    /// As [`start`](Self::start), where all but rank 0 reach the store through `between`, which is told the store's port and gives its own.
+    pub(crate) fn start_through(size: u32, task: &str, between: impl FnOnce(u16) -> u16) -> Self {
+        let port = free_port();
         let mut ranks = Self { children: Vec::new(), task: task.to_owned(), size, port };
-        (0..size).for_each(|rank| ranks.add(rank));
+        ranks.add(0);
+        ranks.port = between(port);
+        (1..size).for_each(|rank| ranks.add(rank));
         ranks
     }
 

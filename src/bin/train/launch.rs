@@ -6,36 +6,72 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, io, thread};
 
+use metacl::config::{Config, ConfigError};
+use metacl::device::Machine;
 use metacl::dist::World;
 use metacl::dist::launch::Placed;
 
-/// The others notice by themselves that a rank is gone, and say so; those that have not ended after this are ended.
+/// The others notice by themselves that a rank is gone, and say so; those that have not ended after this, or what they wait for each other, are
+/// ended.
 const GRACE: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Runs this program `count` times with the same arguments, as ranks that meet at `address` (HOST:PORT; none: a free port here). Where one fails the
-/// others are ended. `stop`: set by Ctrl-C, which every rank is told too.
-///
-/// # Errors
-/// Where a process cannot be started.
-pub(crate) fn launch(count: u32, address: Option<(&str, u16)>, stop: &AtomicBool) -> io::Result<ExitCode> {
-    let (host, port) = match address {
-        Some((host, port)) => (host.to_owned(), port),
-        None => ("127.0.0.1".to_owned(), TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()),
-    };
-    let mut ranks = Vec::new();
-    for rank in 0..count {
-        let world = World::new(rank, count).expect("counted up to it");
-        let placed = Placed { world, local_rank: rank, local_size: count, host: host.clone(), port };
-        match start(&placed) {
-            Ok(child) => ranks.push(child),
-            Err(error) => {
-                end(&mut ranks);
-                return Err(error);
+/// The processes of this machine.
+pub(crate) struct Ranks<'a> {
+    count: u32,
+    /// Its number among `machines`, each of which runs as many.
+    machine: u32,
+    machines: u32,
+    /// Where they meet; none: at a free port here.
+    address: Option<(&'a str, u16)>,
+    grace: Duration,
+}
+
+impl<'a> Ranks<'a> {
+    /// Those that `config` asks for; none where it asks for one process, or only what a run would be.
+    ///
+    /// # Errors
+    /// Where they could not meet, or a batch does not divide among them.
+    pub(crate) fn of(config: &'a Config) -> Result<Option<Self>, ConfigError> {
+        if config.dry_run {
+            return Ok(None);
+        }
+        let (count, machines) = (config.processes(|| Machine::find().gpu_count()), config.machines());
+        let processes = u64::from(count) * u64::from(machines);
+        if processes == 1 {
+            return Ok(None);
+        }
+        if config.pretrains() {
+            config.batch_share(processes)?;
+        }
+        let grace = GRACE.min(Duration::from_secs(config.dist_timeout));
+        Ok(Some(Self { count, machine: config.node_rank, machines, address: config.meeting_place()?, grace }))
+    }
+
+    /// Runs this program `count` times with the same arguments. Where one fails the others are ended. `stop`: set by Ctrl-C, which every rank
+    /// is told too.
+    ///
+    /// # Errors
+    /// Where a process cannot be started.
+    pub(crate) fn run(&self, stop: &AtomicBool) -> io::Result<ExitCode> {
+        let (host, port) = match self.address {
+            Some((host, port)) => (host.to_owned(), port),
+            None => ("127.0.0.1".to_owned(), TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()),
+        };
+        let mut running = Vec::new();
+        for local_rank in 0..self.count {
+            let rank = self.machine * self.count + local_rank;
+            let world = World::new(rank, self.machines * self.count).map_err(io::Error::other)?;
+            match start(&Placed { world, local_rank, host: host.clone(), port }) {
+                Ok(child) => running.push(child),
+                Err(error) => {
+                    end(&mut running);
+                    return Err(error);
+                }
             }
         }
+        Ok(wait(&mut running, self.grace, stop))
     }
-    Ok(wait(&mut ranks, stop))
 }
 
 fn start(placed: &Placed) -> io::Result<Child> {
@@ -57,7 +93,7 @@ fn start(placed: &Placed) -> io::Result<Child> {
 }
 
 /// Waits for all ranks; the first failure decides.
-fn wait(ranks: &mut Vec<Child>, stop: &AtomicBool) -> ExitCode {
+fn wait(ranks: &mut Vec<Child>, grace: Duration, stop: &AtomicBool) -> ExitCode {
     let (mut failed, mut told) = (None, false);
     while !ranks.is_empty() {
         let mut running = Vec::new();
@@ -79,7 +115,7 @@ fn wait(ranks: &mut Vec<Child>, stop: &AtomicBool) -> ExitCode {
             told = true;
             ranks.iter().for_each(terminate);
         }
-        if failed.is_some_and(|(_, since)| since.elapsed() > GRACE) {
+        if failed.is_some_and(|(_, since)| since.elapsed() > grace) {
             end(ranks);
         }
         thread::sleep(LOOK);

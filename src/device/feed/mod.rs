@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use ways::{Source, Staged, Uploads};
 
@@ -256,6 +256,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// A rank's part of a short batch where that is no image.
+    fn of_nothing(plan: &EpisodePlan, view: ViewSpec, device: Device) -> Self {
+        let side = i64::from(view.size);
+        Self { plan: plan.clone(), images: Some(Tensor::zeros([0, 3, side, side], (Kind::Float, device))), rows: 0 }
+    }
+
     /// What it shows.
     pub fn plan(&self) -> &EpisodePlan {
         &self.plan

@@ -46,6 +46,9 @@ impl Uploads {
         uploader.keep_at_most(1)?;
         let Some(batch) = loader.next().transpose()? else { return Ok(None) };
         note(batch.replaced())?;
+        if batch.plan().images() == 0 {
+            return Ok(Some(Batch::of_nothing(batch.plan(), view, device)));
+        }
         let (plan, consumer) = (batch.plan().clone(), consumer(uploader.gpu(), device)?);
         let rendered = uploader.upload(batch, &consumer)?;
         if !device.is_cuda() {
@@ -73,6 +76,9 @@ impl Staged {
                 let Some(batch) = loader.next().transpose()? else { return self.end() };
                 note(batch.replaced())?;
                 let plan = batch.plan().clone();
+                if plan.images() == 0 {
+                    return Ok(Some(Batch::of_nothing(&plan, view, device)));
+                }
                 let mix = mix(&plan);
                 let rendered = stage.render(batch, mix, &consumer)?;
                 (plan, rendered)
@@ -80,6 +86,9 @@ impl Staged {
             Source::Resident(loader, resident) => {
                 let Some(batch) = loader.next().transpose()? else { return self.end() };
                 let plan = batch.plan().clone();
+                if plan.images() == 0 {
+                    return Ok(Some(Batch::of_nothing(&plan, view, device)));
+                }
                 let rendered = stage.render_resident(resident, &plan, mix(&plan), &consumer)?;
                 (plan, rendered)
             }

@@ -16,7 +16,8 @@ use tch::{Kind, Tensor};
 
 pub use episodes::{Episodes, FewShotError, Task};
 
-use super::{Embedding, Interval};
+use super::{Embedding, EvalError, Interval};
+use crate::dist::{Comm, gather};
 use crate::episode::RowLayout;
 use crate::nn::head::{Shots, proto, r2d2, svm, unit_rows};
 
@@ -75,17 +76,19 @@ impl Solver {
     }
 }
 
-/// Accuracy of `solver` on each of `count` episodes, in order; fractions.
+/// Accuracy of `solver` on each of `count` episodes, in order; fractions. Every rank of `comm` has the whole embedding and takes a part of
+/// the episodes; all get all accuracies.
 ///
 /// # Errors
-/// [`FewShotError`] where the samples cannot fill an episode.
+/// [`FewShotError`] where the samples cannot fill an episode, [`EvalError::Dist`] where a rank is gone.
 pub fn accuracies(
     embedding: &Embedding,
     task: Task,
     seed: u64,
     count: u64,
     solver: Solver,
-) -> Result<Vec<f64>, FewShotError> {
+    comm: &dyn Comm,
+) -> Result<Vec<f64>, EvalError> {
     let _no_grad = tch::no_grad_guard();
     let labels =
         Vec::<i64>::try_from(embedding.labels.to_device(tch::Device::Cpu)).expect("labels are a vector of i64");
@@ -94,8 +97,9 @@ pub fn accuracies(
     let device = features.device();
     let (ways, rows) = (task.ways as i64, task.rows() as i64);
     let answers = Tensor::arange(ways, (Kind::Int64, device)).repeat([task.queries as i64]);
-    let mut accuracies = Vec::with_capacity(count as usize);
-    for first in (0..count).step_by(CHUNK as usize) {
+    let mut accuracies = Vec::new();
+    let chunks = comm.world().stretch(count.div_ceil(CHUNK));
+    for first in chunks.map(|chunk| chunk * CHUNK) {
         let chunk = first..(first + CHUNK).min(count);
         let length = (chunk.end - chunk.start) as i64;
         let samples: Vec<i64> = chunk.flat_map(|episode| episodes.samples(episode)).collect();
@@ -105,7 +109,8 @@ pub fn accuracies(
         let shares = right.to_kind(Kind::Double).mean_dim([1i64].as_slice(), false, Kind::Double);
         accuracies.extend(Vec::<f64>::try_from(shares.to_device(tch::Device::Cpu)).expect("a vector of f64"));
     }
-    Ok(accuracies)
+    let all = gather::rows(comm, &Tensor::from_slice(&accuracies).to_device(device))?;
+    Ok(Vec::<f64>::try_from(all.to_device(tch::Device::Cpu)).expect("a vector of f64"))
 }
 
 /// Mean accuracy of `solver` over `count` episodes and `1.96 s / sqrt(count)`.
@@ -118,13 +123,15 @@ pub fn evaluate(
     seed: u64,
     count: u64,
     solver: Solver,
-) -> Result<Interval, FewShotError> {
-    Ok(Interval::of_many(&accuracies(embedding, task, seed, count, solver)?))
+    comm: &dyn Comm,
+) -> Result<Interval, EvalError> {
+    Ok(Interval::of_many(&accuracies(embedding, task, seed, count, solver, comm)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dist::Single;
     use crate::rng::{Purpose, Stream};
 
     /// 6 classes of 20 samples: class `c` points along axis `c`, with noise of the size `noise`.
@@ -141,10 +148,10 @@ mod tests {
 
     #[test]
     fn separate_classes_are_all_recognised_and_noise_is_at_chance() {
-        let task = Task { ways: 5, shots: 1, queries: 4 };
+        let (task, one) = (Task { ways: 5, shots: 1, queries: 4 }, &Single::default());
         for solver in Solver::all(50.0) {
-            assert_eq!(evaluate(&embedding(0.05), task, 1, 40, solver).unwrap().mean, 1.0, "{}", solver.name());
-            let noise = evaluate(&embedding(1e3), task, 1, 200, solver).unwrap();
+            assert_eq!(evaluate(&embedding(0.05), task, 1, 40, solver, one).unwrap().mean, 1.0, "{}", solver.name());
+            let noise = evaluate(&embedding(1e3), task, 1, 200, solver, one).unwrap();
             assert!((noise.mean - 0.2).abs() < 0.04, "{}: {noise:?}", solver.name());
             assert!(noise.ci95.unwrap() > 0.0 && noise.ci95.unwrap() < 0.03, "{noise:?}");
         }
@@ -152,10 +159,10 @@ mod tests {
 
     #[test]
     fn an_episode_does_not_depend_on_how_many_there_are() {
-        let task = Task { ways: 5, shots: 2, queries: 5 };
+        let (task, one) = (Task { ways: 5, shots: 2, queries: 5 }, &Single::default());
         for solver in Solver::all(50.0) {
-            let some = accuracies(&embedding(0.6), task, 1, 7, solver).unwrap();
-            let more = accuracies(&embedding(0.6), task, 1, 40, solver).unwrap();
+            let some = accuracies(&embedding(0.6), task, 1, 7, solver, one).unwrap();
+            let more = accuracies(&embedding(0.6), task, 1, 40, solver, one).unwrap();
             assert_eq!(some, more[..7]);
         }
     }

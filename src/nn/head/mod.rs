@@ -186,7 +186,7 @@ impl Head {
     /// # Errors
     /// [`HeadError`] where views, shots, temperature, ridge or tasks do not fit.
     pub fn check(&self, rows: RowLayout) -> Result<(), HeadError> {
-        let (head, RowLayout { classes, views }) = (self.name(), rows);
+        let (head, RowLayout { classes, views, .. }) = (self.name(), rows);
         let (temperature, shots) = match *self {
             Head::Contrastive { temperature } => (temperature, None),
             Head::Proto { temperature, shots }

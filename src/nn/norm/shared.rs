@@ -45,7 +45,11 @@ impl Statistics {
         let channels = x.size()[1];
         // Scratch running statistics have the call compute in the weights' kind where `x` is of a smaller one.
         let [scratch_mean, scratch_var] = [norm.running_mean.zeros_like(), norm.running_var.zeros_like()];
-        let (mean, var) = x.batch_norm_update_stats(Some(&scratch_mean), Some(&scratch_var), 0.0);
+        // A rank may have no rows, which have no mean.
+        let (mean, var) = match x.numel() {
+            0 => (scratch_mean, scratch_var),
+            _ => x.batch_norm_update_stats(Some(&scratch_mean), Some(&scratch_var), 0.0),
+        };
         let count = Tensor::full([1], x.numel() as f64 / channels as f64, (Kind::Double, x.device()));
         let own = Tensor::cat(&[mean.to_kind(Kind::Double), var.to_kind(Kind::Double), count], 0);
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use tch::{Device, Kind, Tensor};
 
 use super::Data;
-use super::parts::{self, blank_encoder, loader_options, objective, optimizer, tricks};
+use super::parts::{self, blank_encoder, objective, optimizer, tricks};
 use super::place::Place;
 use super::subject::{saved_encoder, spec};
 use crate::augment::TaskPolicy;
@@ -90,7 +90,7 @@ fn pretraining(config: &Config, images: Option<u64>, place: &Place, lines: &mut 
     let weights = 4 * (scalars(&trained) * (2 + moments) + target) as u64;
     let passes = (layout.rows() + tricks.more_rows(layout)) as u64;
     let activations = passes * encoder.bytes_per_image(config.image_size());
-    let slots = (loader_options(config).slots * layout.rows() * episodes.view.bytes()) as u64;
+    let slots = (place.loader.slots * layout.rows() * episodes.view.bytes()) as u64;
     lines.push((
         "memory",
         format!(
@@ -149,7 +149,7 @@ fn terms(tricks: &Tricks) -> String {
 }
 
 fn batch(episodes: &EpisodeSpec, layout: RowLayout, config: &Config) -> String {
-    let (size, RowLayout { classes, views }) = (episodes.view.size, layout);
+    let (size, RowLayout { classes, views, .. }) = (episodes.view.size, layout);
     let roles = if config.is_meta_head() {
         format!(" ({} support, {} query)", config.n_supp, config.n_query)
     } else {

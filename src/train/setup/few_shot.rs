@@ -1,19 +1,21 @@
 //! Few-shot evaluation: labelled episodes on frozen features of the held-out images.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::parts::embed_spec;
 use super::place::Place;
 use super::subject::{saved_encoder, spec, stem_note, subject};
-use super::{Data, no_test};
+use super::{Data, no_test, ranks};
 use crate::config::{Config, FewShotHead, Loaded};
+use crate::dist::Comm;
 use crate::eval::few_shot::{self, Episodes, Solver, Task};
 use crate::eval::{EvalError, Interval, embed};
 use crate::nn::Mode;
 use crate::shard::{NO_LABEL, ShardSet, Storage};
-use crate::train::{Console, Position, Records, TrainError};
+use crate::train::{Console, Position, TrainError};
 
 /// `summary.json` of a few-shot evaluation.
 #[derive(Serialize)]
@@ -36,16 +38,22 @@ struct Row {
     accuracy: Interval,
 }
 
-pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path, storage: &Storage) -> Result<(), TrainError> {
-    let config = &loaded.config;
-    let place = Place::open(config, 0)?;
-    let device = place.device;
+pub(super) fn evaluate(
+    loaded: &Loaded,
+    console: Console,
+    logs: &Path,
+    place: &Place,
+    storage: &Storage,
+    comm: &Arc<dyn Comm>,
+) -> Result<(), TrainError> {
+    let (config, device) = (&loaded.config, place.device);
     let test = Data::held_out(config, storage)?.ok_or_else(|| no_test(config))?;
     check(config, &test)?;
     let saved = saved_encoder(config)?;
     let spec = spec(config, saved.as_ref())?;
 
-    let mut records = Records::open(loaded, logs, test.identity(), console)?;
+    let sources: Vec<_> = saved.iter().map(|saved| ("encoder", saved.digest.clone())).collect();
+    let mut records = ranks::records(loaded, console, logs, test.identity(), &sources, &**comm)?;
     place.introduce(&mut records)?;
     let seed = records.seed();
     let subject = subject(config, saved.as_ref(), seed, device)?;
@@ -55,14 +63,14 @@ pub(super) fn evaluate(loaded: &Loaded, console: Console, logs: &Path, storage: 
     if let Some(note) = stem_note(config, spec) {
         records.say(&note);
     }
-    let embedding =
-        embed(&test, &embed_spec(config, seed, &place.feeder)?, |images| subject.features(images, Mode::Eval))?;
+    let spec = embed_spec(config, seed, &place.feeder, comm)?;
+    let embedding = embed(&test, &spec, |images| subject.features(images, Mode::Eval))?;
 
     let mut rows = Vec::new();
     for &shots in &config.shots {
         for solver in solvers(config) {
-            let accuracy = few_shot::evaluate(&embedding, task(config, shots), seed, config.episodes, solver);
-            rows.push(Row { head: solver.name(), shots, accuracy: accuracy.map_err(EvalError::from)? });
+            let accuracy = few_shot::evaluate(&embedding, task(config, shots), seed, config.episodes, solver, &**comm)?;
+            rows.push(Row { head: solver.name(), shots, accuracy });
         }
     }
     let mut position = Position::default();

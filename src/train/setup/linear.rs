@@ -9,10 +9,10 @@ use std::sync::atomic::AtomicBool;
 use super::parts::{embed_spec, images, optimizer};
 use super::place::Place;
 use super::subject::{saved_encoder, spec, stem_note, subject};
-use super::{Data, describe, go, named_checkpoint, no_test, same_classes, start};
+use super::{Data, describe, go, named_checkpoint, no_test, ranks, same_classes, start};
 use crate::augment::ViewSpec;
 use crate::config::{Config, Loaded, Problem};
-use crate::dist::Single;
+use crate::dist::Comm;
 use crate::episode::{EpisodeSpec, Order, Planner};
 use crate::eval::embed::EmbedSpec;
 use crate::eval::{Embedding, Subject, embed};
@@ -24,7 +24,7 @@ use crate::train::linear_eval::{Input, LinearEvaluation};
 use crate::train::{Console, Position, Records, TrainError};
 
 /// What the runs of one evaluation share, whatever their seeds.
-pub(super) struct Bench {
+pub(super) struct Bench<'a> {
     data: Data,
     test: Arc<ShardSet>,
     ckpt: Option<Checkpoint>,
@@ -33,13 +33,18 @@ pub(super) struct Bench {
     labels: Option<Labels>,
     /// Train and test through the saved encoder.
     embedded: OnceCell<(Rc<Embedding>, Rc<Embedding>)>,
-    place: Place,
+    place: &'a Place,
+    comm: &'a Arc<dyn Comm>,
 }
 
-impl Bench {
+impl<'a> Bench<'a> {
     /// Opens data and checkpoints; what does not fit is refused here, before a folder is made.
-    pub(super) fn open(config: &Config, storage: &Storage) -> Result<Self, TrainError> {
-        let place = Place::open(config, 0)?;
+    pub(super) fn open(
+        config: &Config,
+        place: &'a Place,
+        storage: &Storage,
+        comm: &'a Arc<dyn Comm>,
+    ) -> Result<Self, TrainError> {
         let data = Data::open(config, storage)?;
         let test = data.test.clone().ok_or_else(|| no_test(config))?;
         same_classes(config, &data.train, &test)?;
@@ -48,7 +53,7 @@ impl Bench {
         let ckpt = named_checkpoint(config)?;
         let saved = saved_encoder(config)?;
         spec(config, saved.as_ref())?;
-        Ok(Self { data, test, ckpt, saved, labels, embedded: OnceCell::new(), place })
+        Ok(Self { data, test, ckpt, saved, labels, embedded: OnceCell::new(), place, comm })
     }
 
     /// Identity of the training images.
@@ -65,8 +70,10 @@ impl Bench {
         stop: &AtomicBool,
     ) -> Result<Position, TrainError> {
         let config = &loaded.config;
-        let mut records = Records::open(loaded, logs, self.identity(), console)?;
-        self.pin_sources(&mut records);
+        let mut records = ranks::records(loaded, console, logs, self.identity(), &self.sources(), &**self.comm)?;
+        if let Some(labels) = &self.labels {
+            records.say(&labels.to_string());
+        }
         self.place.introduce(&mut records)?;
         let seed = records.seed();
         let task = self.task(config, seed, &mut records)?;
@@ -82,26 +89,25 @@ impl Bench {
             &self.data.train,
             position,
             config,
-            &self.place,
-            &Single::default(),
+            self.place,
+            self.comm,
             stop,
         )?;
         records.summary(&position, None)?;
         Ok(position)
     }
 
-    fn pin_sources(&self, records: &mut Records) {
-        if let Some(saved) = &self.saved {
-            records.depends_on("encoder", saved.digest.clone());
-        }
-        if let Some(labels) = &self.labels {
-            records.depends_on("labels", labels.digest());
-            records.say(&labels.to_string());
-        }
+    /// What a run depends on besides its training images, by digests.
+    fn sources(&self) -> Vec<(&'static str, String)> {
+        let encoder = self.saved.iter().map(|saved| ("encoder", saved.digest.clone()));
+        encoder.chain(self.labels.iter().map(|labels| ("labels", labels.digest()))).collect()
     }
 
     fn task(&self, config: &Config, seed: u64, records: &mut Records) -> Result<LinearEvaluation, TrainError> {
-        let subject = subject(config, self.saved.as_ref(), seed, self.place.device)?;
+        let mut subject = subject(config, self.saved.as_ref(), seed, self.place.device)?;
+        if config.finetune && config.sync_bn && self.comm.world().size() > 1 {
+            subject.encoder = subject.encoder.synchronised(self.comm.clone());
+        }
         if let Some(note) = stem_note(config, subject.encoder.spec()) {
             records.say(&note);
         }
@@ -127,6 +133,7 @@ impl Bench {
             test: self.test.clone(),
             test_planner: Planner::new(in_order, self.test.len())?,
             feeder: self.place.feeder.clone(),
+            comm: self.comm.clone(),
         })
     }
 
@@ -141,7 +148,8 @@ impl Bench {
         if let Some((train, test)) = self.embedded.get() {
             return Ok((train.clone(), test.clone()));
         }
-        let spec = EmbedSpec { batch: images(batch), samples: 0, ..embed_spec(config, seed, &self.place.feeder)? };
+        let spec =
+            EmbedSpec { batch: images(batch), samples: 0, ..embed_spec(config, seed, &self.place.feeder, self.comm)? };
         let encode = |set: &Arc<ShardSet>| embed(set, &spec, |images| subject.features(images, Mode::Eval));
         let both = (Rc::new(encode(&self.data.train)?), Rc::new(encode(&self.test)?));
         if self.saved.is_some() {
@@ -152,8 +160,10 @@ impl Bench {
 
     fn planner(&self, config: &Config, seed: u64) -> Result<Planner, TrainError> {
         let samples = self.labels.as_ref().map_or(self.data.train.len(), |labels| labels.samples().len() as u64);
+        let world = self.comm.world();
         let episodes = EpisodeSpec {
             seed,
+            rank: (world.rank(), world.size()),
             batch: images(config.batch_size.min(samples)),
             order: Order::ShuffledToTheEnd { seed },
             ..EpisodeSpec::in_order(1, config.eval_policies()?.train, ViewSpec::bicubic(config.image_size()))

@@ -2,7 +2,7 @@
 //!
 //! - `pretrain`: an encoder and a head on episodes. `linear`: a linear layer on a saved encoder, or both of them on few labels.
 //! - `seeds`: that several times over. `few_shot`: labelled episodes. `subject`: the saved encoder. `parts`: what the stages need,
-//!   out of a config. `place`: devices. `dry_run`: what a run would do and need, as text. `surroundings`: what the report shows
+//!   out of a config. `place`: devices. `ranks`: several processes. `dry_run`: what a run would do and need, as text. `surroundings`: what the report shows
 //!   beside numbers. `step_bench`: how long steps take.
 
 mod dry_run;
@@ -11,12 +11,12 @@ mod linear;
 mod parts;
 mod place;
 mod pretrain;
+mod ranks;
 mod seeds;
 mod step_bench;
 mod subject;
 mod surroundings;
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -26,6 +26,7 @@ use tch::Device;
 pub(super) use self::parts::arch as network;
 use self::parts::shape;
 use self::place::Place;
+use self::ranks::Cores;
 pub use self::step_bench::{StepBench, StepFigures, step_bench};
 use super::checkpoint::Checkpoint;
 use super::judge::comparable;
@@ -51,36 +52,36 @@ pub fn run(
     storage: &Storage,
     stop: &AtomicBool,
 ) -> Result<(), TrainError> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let share = (placed.local_size > 1).then(|| (cores / placed.local_size as usize).max(1) as u32);
-    if let Some(threads) = loaded.config.threads.or(share) {
-        tch::set_num_threads(threads as i32);
-    }
     if loaded.config.dry_run {
         return dry_run::dry_run(&loaded.config, storage, &mut console);
     }
-    if placed.world.size() > 1
-        && let Some(what) = alone(&loaded.config)
-    {
-        return Err(TrainError::OneProcess { what });
+    let place = Place::find(&loaded.config, placed.local_rank)?;
+    let comm = ranks::meet(placed, place.device, &loaded.config)?;
+    let done = among(&comm, loaded, console, logs, place, storage, stop);
+    if let Err(error) = &done {
+        // The others end too, and name this rank.
+        comm.abort(&error.to_string());
     }
-    match loaded.config.problem {
-        Problem::SimClr | Problem::Byol | Problem::Simsiam => {
-            pretrain::pretrain(loaded, console, logs, placed, storage, stop)
-        }
-        Problem::FewShotEval => few_shot::evaluate(loaded, console, logs, storage),
-        _ => seeds::evaluate(loaded, console, logs, storage, stop),
-    }
+    done
 }
 
-/// What of `config` only one process does so far.
-fn alone(config: &Config) -> Option<String> {
-    if !config.pretrains() {
-        Some(format!("problem {}", config.problem.show()))
-    } else if config.qcm {
-        Some("qcm (query mixing)".to_owned())
-    } else {
-        (config.rottlr > 0.0).then(|| format!("rottlr {} (rotation prediction)", config.rottlr))
+/// The run of this rank of `comm`.
+fn among(
+    comm: &Arc<dyn Comm>,
+    loaded: &Loaded,
+    console: Console,
+    logs: &Path,
+    place: Place,
+    storage: &Storage,
+    stop: &AtomicBool,
+) -> Result<(), TrainError> {
+    let place = place.open(&loaded.config, Cores::among(&**comm)?)?;
+    match loaded.config.problem {
+        Problem::SimClr | Problem::Byol | Problem::Simsiam => {
+            pretrain::pretrain(loaded, console, logs, &place, storage, comm, stop)
+        }
+        Problem::FewShotEval => few_shot::evaluate(loaded, console, logs, &place, storage, comm),
+        _ => seeds::evaluate(loaded, console, logs, &place, storage, comm, stop),
     }
 }
 
@@ -178,7 +179,7 @@ fn go(
     mut position: Position,
     config: &Config,
     place: &Place,
-    comm: &dyn Comm,
+    comm: &Arc<dyn Comm>,
     stop: &AtomicBool,
 ) -> Result<Position, TrainError> {
     if config.eval_only {
@@ -200,7 +201,7 @@ fn go(
     records.begin(&position, steps_per_epoch)?;
     records.watch_memory(place.device)?;
     records.surroundings(&position, surroundings::environment(config, data, place), || {
-        surroundings::views(config, &planner, data)
+        surroundings::views(config, &planner, data, place)
     })?;
     let steps = position.iter..iters;
     let feed = if task.needs_images() {

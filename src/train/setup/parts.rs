@@ -1,13 +1,13 @@
 //! What the stages need, out of a config.
 
-use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
 use crate::augment::ViewSpec;
 use crate::config::{self, Config, Problem};
 use crate::device::{Augment, Feeder};
-use crate::dist::World;
+use crate::dist::{Comm, World};
 use crate::episode::{EpisodeSpec, Order};
 use crate::eval::embed::EmbedSpec;
 use crate::loader::{LoaderOptions, OnCorrupt};
@@ -40,7 +40,12 @@ pub(super) fn episodes(config: &Config, seed: u64, world: World) -> EpisodeSpec 
     }
 }
 
-pub(super) fn embed_spec(config: &Config, seed: u64, feeder: &Feeder) -> Result<EmbedSpec, TrainError> {
+pub(super) fn embed_spec(
+    config: &Config,
+    seed: u64,
+    feeder: &Feeder,
+    comm: &Arc<dyn Comm>,
+) -> Result<EmbedSpec, TrainError> {
     Ok(EmbedSpec {
         policy: config.eval_policies()?.test,
         view: ViewSpec::bicubic(config.image_size()),
@@ -48,6 +53,7 @@ pub(super) fn embed_spec(config: &Config, seed: u64, feeder: &Feeder) -> Result<
         samples: config.eval_samples.unwrap_or(0),
         seed,
         feeder: feeder.clone(),
+        comm: comm.clone(),
     })
 }
 
@@ -56,13 +62,13 @@ pub(super) fn images(batch: u64) -> u32 {
     u32::try_from(batch).unwrap_or(u32::MAX)
 }
 
-pub(super) fn loader_options(config: &Config) -> LoaderOptions {
-    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+/// How batches are loaded by a process that has so many cores to itself.
+pub(super) fn loader_options(config: &Config, cores: usize) -> LoaderOptions {
     let corrupt = match config.corrupt {
         config::Corrupt::Substitute => OnCorrupt::Substitute,
         config::Corrupt::Error => OnCorrupt::Error,
     };
-    let workers = config.workers.map_or_else(cores, |workers| workers as usize);
+    let workers = config.workers.map_or(cores, |workers| workers as usize);
     LoaderOptions { workers, corrupt, ..LoaderOptions::default() }
 }
 

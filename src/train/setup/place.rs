@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use tch::Device;
 
 use super::parts::{augment, loader_options};
+use super::ranks::Cores;
 use crate::config::{self, Config, Value};
 use crate::device::interop;
 use crate::device::{Augment, Choice, Feeder, Machine, Route, RouteError, augment_route};
 use crate::gpu::{self, Cache, DeviceInfo, Gpu};
-use crate::loader::Expansions;
+use crate::loader::{Expansions, LoaderOptions};
 use crate::stage::Engine;
 use crate::train::{Records, TrainError};
 
@@ -21,6 +22,9 @@ pub(super) struct Place {
     pub views: Choice,
     /// Loads and renders; until [`Place::open`], by threads.
     pub feeder: Feeder,
+    /// How batches are loaded.
+    pub loader: LoaderOptions,
+    cores: Cores,
     /// Who expands coefficient records, where kernels render.
     decode: Option<String>,
     /// The card that is used.
@@ -29,7 +33,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// What `config` asks for on this machine for its process `local_rank`; nothing is compiled.
+    /// What `config` asks for on this machine for its process `local_rank`, as if it were alone; nothing is compiled.
     ///
     /// # Errors
     /// Where it asks for a GPU that is not there.
@@ -42,17 +46,20 @@ impl Place {
         let views = augment_route(augment(config), &machine, device)?;
         let decode = matches!(views.route, Route::Cuda { .. }).then(|| config.gpu_decode.show());
         let gpu = machine.gpu().filter(|_| device.is_cuda()).cloned();
-        let feeder = Feeder::on_cpu(loader_options(config), device);
-        let feeder = feeder.with_most_corrupt(config.max_corrupt);
-        Ok(Self { device, views, feeder, decode, gpu, note: machine.note() })
+        let cores = Cores::of_one();
+        let loader = loader_options(config, cores.share());
+        let feeder = Feeder::on_cpu(loader, device).with_most_corrupt(config.max_corrupt);
+        Ok(Self { device, views, feeder, loader, cores, decode, gpu, note: machine.note() })
     }
 
-    /// As [`find`](Self::find), with the kernels compiled where they render. Where `augment` is `auto` and they cannot be had, threads do.
+    /// Made ready for a run with the threads that `cores` gives, and with the kernels compiled where they render. Where `augment` is `auto` and
+    /// they cannot be had, threads do.
     ///
     /// # Errors
-    /// Where `config` asks for a GPU or kernels that cannot be had.
-    pub(super) fn open(config: &Config, local_rank: u32) -> Result<Self, TrainError> {
-        let place = Self::find(config, local_rank)?;
+    /// Where `config` asks for kernels that cannot be had.
+    pub(super) fn open(self, config: &Config, cores: Cores) -> Result<Self, TrainError> {
+        cores.limit_torch(config);
+        let place = Self { loader: loader_options(config, cores.share()), cores, ..self };
         if place.device.is_cuda() {
             gpu::relieve_with(interop::empty_cache);
         }
@@ -64,7 +71,7 @@ impl Place {
                     config::GpuDecode::Host => Expansions::Host,
                     config::GpuDecode::Device => Expansions::Device,
                 };
-                let feeder = Feeder::by_kernels(loader_options(config), place.device, engine, expansions)
+                let feeder = Feeder::by_kernels(place.loader, place.device, engine, expansions)
                     .with_most_corrupt(config.max_corrupt);
                 Ok(Self { feeder, ..place })
             }
@@ -78,15 +85,11 @@ impl Place {
 
     /// Threads render, for a network on a GPU into memory that it copies from by itself.
     fn on_cpu(self, config: &Config) -> Self {
-        let Device::Cuda(ordinal) = self.device else { return self };
-        match Gpu::open(ordinal as u32) {
-            Ok(gpu) => {
-                let feeder = Feeder::on_cpu_for(gpu, loader_options(config), self.device);
-                Self { feeder: feeder.with_most_corrupt(config.max_corrupt), ..self }
-            }
-            // Slower, but right.
-            Err(_) => self,
-        }
+        let gpu = if let Device::Cuda(ordinal) = self.device { Gpu::open(ordinal as u32).ok() } else { None };
+        // A card that does not open: slower, but right.
+        let copied = || Feeder::on_cpu(self.loader, self.device);
+        let feeder = gpu.map_or_else(copied, |gpu| Feeder::on_cpu_for(gpu, self.loader, self.device));
+        Self { feeder: feeder.with_most_corrupt(config.max_corrupt), ..self }
     }
 
     /// Says it at the start of a run.
@@ -96,6 +99,10 @@ impl Place {
     pub(super) fn introduce(&self, records: &mut Records) -> Result<(), TrainError> {
         if let Some(note) = &self.note {
             records.say(note);
+        }
+        if self.cores.several() {
+            let (decode, compute) = (self.loader.workers, tch::get_num_threads());
+            records.say(&format!("{}; threads of each: {decode} to load, {compute} to compute", self.cores));
         }
         records.say(&self.to_string());
         records.quarantine(self.feeder.quarantine().clone())

@@ -5,16 +5,20 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
 use super::linear::Bench;
+use super::place::Place;
+use super::ranks;
 use crate::config::{Config, Loaded};
+use crate::dist::Comm;
 use crate::eval::Interval;
 use crate::shard::Storage;
 use crate::train::task::Metrics;
-use crate::train::{Console, Records, TrainError};
+use crate::train::{Console, TrainError};
 
 /// `summary.json` over all seeds.
 #[derive(Serialize)]
@@ -51,17 +55,19 @@ pub(super) fn evaluate(
     loaded: &Loaded,
     console: Console,
     logs: &Path,
+    place: &Place,
     storage: &Storage,
+    comm: &Arc<dyn Comm>,
     stop: &AtomicBool,
 ) -> Result<(), TrainError> {
     let config = &loaded.config;
-    let bench = Bench::open(config, storage)?;
+    let bench = Bench::open(config, place, storage, comm)?;
     if config.seeds == 1 {
         return bench.run(loaded, console, logs, stop).map(drop);
     }
     let (out, is_terminal) = (Shared(Rc::new(RefCell::new(console.out))), console.is_terminal);
     let console = || Console { out: Box::new(out.clone()), is_terminal };
-    let mut records = Records::open(loaded, logs, bench.identity(), console())?;
+    let mut records = ranks::records(loaded, console(), logs, bench.identity(), &[], &**comm)?;
     let seeds: Vec<u64> = (0..config.seeds).map(|more| records.seed().wrapping_add(more)).collect();
     let mut found = Vec::new();
     for &seed in &seeds {

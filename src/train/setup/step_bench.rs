@@ -12,6 +12,7 @@ use super::Data;
 use super::parts::{episodes, optimizer, pretraining};
 use super::place::Place;
 use super::pretrain::learner;
+use super::ranks::Cores;
 use crate::config::{Config, ConfigError, Origin, Value};
 use crate::device::{Feed, interop};
 use crate::dist::{Single, World};
@@ -86,7 +87,7 @@ pub fn step_bench(config: &Config, storage: &Storage, bench: &StepBench) -> Resu
             (config.problem.show(), "steps of pre-training are timed: sim-clr, byol or simsiam".to_owned());
         return Err(ConfigError::Rule { origin: Origin::Default, key: "problem", value, rule }.into());
     }
-    let place = Place::open(config, 0)?;
+    let place = Place::find(config, 0)?.open(config, Cores::of_one())?;
     let (spec, _) = pretraining(config, place.device)?;
     let learner = learner(
         config,

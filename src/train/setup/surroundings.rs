@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::parts::loader_options;
 use super::place::Place;
 use crate::config::Config;
 use crate::episode::{EpisodeSpec, Planner};
@@ -33,7 +32,7 @@ pub(super) fn environment(config: &Config, data: &ShardSet, place: &Place) -> Va
         "views": place.to_string(),
         "cpu": cpu(),
         "cores": cores,
-        "loader_threads": loader_options(config).workers,
+        "loader_threads": place.loader.workers,
         "torch_threads": tch::get_num_threads(),
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         "dataset": config.data_path.to_string(),
@@ -48,14 +47,19 @@ pub(super) fn environment(config: &Config, data: &ShardSet, place: &Place) -> Va
 ///
 /// # Errors
 /// What the loader finds.
-pub(super) fn views(config: &Config, planner: &Planner, data: &Arc<ShardSet>) -> Result<Vec<u8>, TrainError> {
+pub(super) fn views(
+    config: &Config,
+    planner: &Planner,
+    data: &Arc<ShardSet>,
+    place: &Place,
+) -> Result<Vec<u8>, TrainError> {
     let spec = planner.spec();
     let per_image = spec.views.len() * spec.task.classes_per_image() as usize;
     let batch = spec.batch.min(CLASSES).min((VIEWS / per_image).max(1) as u32);
     let few = Planner::new(EpisodeSpec { batch, rank: (0, 1), ..spec.clone() }, data.len())?;
     let n_supp = (config.pretrains() && config.is_meta_head()).then_some(config.n_supp as usize);
     let mut sheet = Sheet::new(spec.view.size);
-    let options = LoaderOptions { slots: 1, ..loader_options(config) };
+    let options = LoaderOptions { slots: 1, ..place.loader };
     for batch in load_views(data.clone(), few, options, 0..1)? {
         sheet.add(&batch?, usize::MAX, n_supp, data.classes());
     }

@@ -1,0 +1,70 @@
+//! The network between two ranks is cut: each lies in a network namespace of its own, and the wire between them is taken down.
+
+use std::process::{Command, Stdio};
+
+use super::program::{Bench, text};
+
+/// Makes the other namespace and the wire, and says why where the system does not let us.
+const WIRE: &str = r#"
+set -e
+ip link set lo up
+unshare --net sleep 300 & other=$!
+trap 'kill $other 2>/dev/null' EXIT
+until [ "$(readlink /proc/$other/ns/net)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
+ip link add name metacl0 type veth peer name metacl1 netns $other
+ip addr add 10.77.0.1/24 dev metacl0
+ip link set metacl0 up
+inside() { nsenter --net --target $other "$@"; }
+inside ip addr add 10.77.0.2/24 dev metacl1
+inside ip link set metacl1 up
+"#;
+
+/// Rank 0 here, rank 1 there; the wire goes down once the run is at work. Both must end by themselves.
+const CUT: &str = r#"
+export WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=10.77.0.1 MASTER_PORT=29500
+RANK=0 "$@" > rank0.txt 2>&1 & first=$!
+RANK=1 nsenter --net --target $other "$@" > rank1.txt 2>&1 & second=$!
+tries=0
+until [ "$(cat "$RUN/metrics.jsonl" 2>/dev/null | wc -l)" -ge 8 ]; do
+  tries=$((tries + 1)); [ $tries -lt 1200 ] || { cat rank0.txt rank1.txt; kill -9 $first $second; exit 9; }
+  sleep 0.1
+done
+ip link set metacl0 down
+( sleep 90; kill -9 $first $second ) & guard=$!
+wait $first || a=$?
+wait $second || b=$?
+kill $guard
+cat rank0.txt; echo ---; cat rank1.txt; echo "--- $a $b"
+"#;
+
+fn in_namespaces(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--net", "sh", "-c", script]).stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn a_cut_network_ends_both_sides_which_name_each_other() {
+    match in_namespaces(WIRE).output() {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => return eprintln!("not tested, namespaces cannot be had here: {}", text(&output)),
+        Err(error) => return eprintln!("not tested, no `unshare`: {error}"),
+    }
+    let bench = Bench::new();
+    let program = bench.command(&["--iters", "1000000", "--dist_timeout", "4", "--run_id", "cut"]);
+    let mut command = in_namespaces(&format!("{WIRE}{CUT}"));
+    command.arg("sh").arg(program.get_program()).args(program.get_args());
+    command.current_dir(program.get_current_dir().unwrap()).env("RUN", bench.folder("cut"));
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (first, second) = said.split_once("---").unwrap_or_else(|| panic!("no ends: {}", text(&output)));
+    assert!(first.contains("rank 1 gives no sign of life"), "{said}");
+    assert!(second.contains("the store of rank 0 does not answer"), "{said}");
+    assert!(said.trim_end().ends_with("--- 1 1"), "both fail by themselves: {}", text(&output));
+}
