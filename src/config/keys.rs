@@ -6,6 +6,7 @@ use super::value::{
     Arch, Augment, Dist, Family, FewShotHead, GpuDecode, Head, Init, LrSchedule, Opt, Precision, Problem, TaskRot,
     Value, Verify,
 };
+use crate::decode::Limits;
 
 keys! {
     Run {
@@ -57,6 +58,8 @@ keys! {
         image_size: Option<u32> = None;
         /// when the checksums of what is read are compared: always, first (at the first read of a record), never
         verify: Verify = Verify::Always;
+        /// most pixels of an image; a larger one is an error before it is decoded
+        max_pixels: u64 = Limits::default().max_pixels;
         /// images in a batch over all processes; each image is a class of the task
         batch_size: u64 = 256;
         /// where views are rendered; auto: on the GPU where there is one

@@ -29,6 +29,7 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
     ("kernel_cache", "where compiled code is kept"),
     ("channels_last", "speed; may change the rounding of sums"),
     ("verify", "what is looked at, not what is done"),
+    ("max_pixels", "what is refused, not what is done"),
     ("workers", "batches do not depend on threads"),
     ("threads", "speed; may change the rounding of sums"),
     ("dist", "the batch is over all processes"),

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::augment::ViewSpec;
 use crate::config::{self, Config, Problem};
+use crate::decode::Limits;
 use crate::device::{Augment, Feeder};
 use crate::dist::World;
 use crate::episode::{EpisodeSpec, Order};
@@ -58,7 +59,11 @@ pub(super) fn images(batch: u64) -> u32 {
 
 pub(super) fn loader_options(config: &Config) -> LoaderOptions {
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    LoaderOptions { workers: config.workers.map_or_else(cores, |workers| workers as usize), ..LoaderOptions::default() }
+    LoaderOptions {
+        workers: config.workers.map_or_else(cores, |workers| workers as usize),
+        limits: Limits { max_pixels: config.max_pixels },
+        ..LoaderOptions::default()
+    }
 }
 
 pub(in crate::train) fn arch(arch: config::Arch) -> Arch {
