@@ -9,7 +9,7 @@
 //! Step `k` lives in slot `k % slots`: workers write rows where the consumer reads them; nothing is collated or reordered.
 //! Errors and panics of a worker reach the consumer as the error of that step. Dropping the [`Loader`] stops and joins all threads.
 //!
-//! - `ring`: slots, channels, threads, over any [`Fill`]. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
+//! - `ring`: slots, channels, threads, over any [`Fill`]; `sync`: whose channels and threads. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
 //! - `views`: the producer of views: record, decode, render.
 //! - `sources`: the producer for devices that render themselves: record, decode or not; `parcel`: the memory of those.
 //!   [`stats`]: who was busy and who waited.
@@ -23,6 +23,7 @@ mod rows;
 mod slot;
 mod sources;
 pub mod stats;
+mod sync;
 mod views;
 
 use crate::augment::want::PlanError;
