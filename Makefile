@@ -1,6 +1,6 @@
 # Every target first makes the machine ready (tools/setup); when it already is, that takes milliseconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test demo bench gpu-bundle fmt clippy lint clean
+.PHONY: help setup build test fuzz miri model tsan audit demo bench gpu-bundle fmt clippy lint clean
 
 # Read after `setup` has run: empty, or the flags for a machine that cannot build libjpeg-turbo.
 FEATURES = $(shell cat .cargo/features 2>/dev/null)
@@ -19,6 +19,21 @@ build: setup ## build the programs into target/release
 
 test: setup ## run every test, printing its name
 	cargo test --no-fail-fast $(FEATURES)
+
+fuzz: setup ## fuzz each reader of outside data for FUZZ_SECONDS (5) under AddressSanitizer
+	@tools/fuzz all $(or $(FUZZ_SECONDS),5)
+
+miri: ## run tests of the loader and of unsafe code in Miri, where it is installed
+	@tools/sanitize miri
+
+model: ## run the loader's ring through many orders of its threads' events
+	@tools/sanitize model
+
+tsan: ## run the tests of the loader under ThreadSanitizer, where a nightly toolchain is installed
+	@tools/sanitize thread
+
+audit: ## check licences and advisories of the dependencies (deny.toml), where cargo-deny is installed
+	@tools/audit
 
 demo: build ## make a small dataset, train on it, print the accuracies
 	@tools/demo

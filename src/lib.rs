@@ -23,7 +23,7 @@
 //! | rank | module | holds |
 //! | --- | --- | --- |
 //! | 0 | [`rng`], [`image`] | counter-based randomness; borrowed pixels, sizes, rectangles |
-//! | 1 | [`shard`], [`coef`], [`gpu`] | the dataset file; recoded JPEGs; the CUDA driver |
+//! | 1 | [`shard`], [`coef`], [`gpu`], [`weights`] | the dataset file; recoded JPEGs; the CUDA driver; checkpoints as bytes |
 //! | 2 | [`decode`] | record bytes to pixels |
 //! | 3 | [`augment`] | plans of views and their executors |
 //! | 4 | [`episode`] | everything random about a batch; the row order |
@@ -50,6 +50,7 @@ pub mod rng;
 pub mod coef;
 pub mod gpu;
 pub mod shard;
+pub mod weights;
 
 pub mod decode;
 

@@ -10,12 +10,13 @@ use paths::Named;
 mod paths;
 
 /// The modules of `src/lib.rs` and their ranks.
-const RANKS: [(&str, u8); 20] = [
+const RANKS: [(&str, u8); 21] = [
     ("rng", 0),
     ("image", 0),
     ("shard", 1),
     ("coef", 1),
     ("gpu", 1),
+    ("weights", 1),
     ("decode", 2),
     ("augment", 3),
     ("episode", 4),

@@ -54,6 +54,7 @@ impl Check<'_> {
         self.need((0.0..=1.0).contains(&c.max_corrupt), "max_corrupt", "it is a share of the samples, 0 to 1")?;
         self.need(c.keep_checkpoints > 0, "keep_checkpoints", "at least 1 is kept")?;
         self.need(c.eval_samples != Some(0), "eval_samples", "at least 1 is needed")?;
+        self.need(c.max_pixels > 0, "max_pixels", "an image has at least 1")?;
         self.need(c.test_bs > 0, "test_bs", "at least 1 is needed")?;
         self.need((8..=4096).contains(&c.image_size()), "image_size", "it must lie in 8..=4096 pixels")?;
         self.need(

@@ -8,6 +8,7 @@ use super::value::{
     Arch, Augment, Corrupt, Dist, Family, FewShotHead, GpuDecode, Head, Init, LrSchedule, Opt, Precision, Problem,
     TaskRot, Value, Verify,
 };
+use crate::decode::Limits;
 use crate::shard::CACHE_SIZE;
 
 keys! {
@@ -68,6 +69,8 @@ keys! {
         corrupt: Corrupt = Corrupt::Substitute;
         /// the largest share of a dataset's samples that may be corrupt before the run ends
         max_corrupt: f64 = 0.01;
+        /// most pixels of an image; a larger one is an error before it is decoded
+        max_pixels: u64 = Limits::default().max_pixels;
         /// images in a batch over all processes; each image is a class of the task
         batch_size: u64 = 256;
         /// where views are rendered; auto: on the GPU where there is one

@@ -33,6 +33,7 @@ pub const MAY_CHANGE: &[(&str, &str)] = &[
     ("corrupt", "whether a run goes on, not what it does"),
     ("max_corrupt", "whether a run goes on, not what it does"),
     ("verify", "what is looked at, not what is done"),
+    ("max_pixels", "what is refused, not what is done"),
     ("workers", "batches do not depend on threads"),
     ("threads", "speed; may change the rounding of sums"),
     ("dist", "the batch is over all processes"),

@@ -16,7 +16,7 @@ pub enum DecodeError {
         size: Size,
     },
     /// The image has more pixels than [`Limits::max_pixels`](super::Limits::max_pixels).
-    #[error("the image is {size}, more than the {max_pixels} pixels allowed; shrink it or raise the limit")]
+    #[error("the image is {size}, more than the {max_pixels} pixels allowed; shrink it or raise max_pixels")]
     TooLarge {
         /// Size of the image.
         size: Size,

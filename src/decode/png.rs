@@ -48,11 +48,30 @@ pub(super) fn decode(bytes: &[u8], size: Size, scratch: &mut Scratch) -> Result<
 type Opened<'a> = PngDecoder<Cursor<&'a [u8]>>;
 
 fn open(bytes: &[u8], max_bytes: u64) -> Result<(Opened<'_>, Size), DecodeError> {
+    check_palette(bytes)?;
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(max_bytes);
     let decoder = PngDecoder::with_limits(Cursor::new(bytes), limits).map_err(refused)?;
     let (width, height) = decoder.dimensions();
     Ok((decoder, Size::new(width, height)))
+}
+
+/// Refuses a palette whose length is no multiple of 3: png 0.18.1 panics at it (image-png's pull request 682, in no release yet).
+fn check_palette(bytes: &[u8]) -> Result<(), DecodeError> {
+    let mut rest = bytes.get(8..).unwrap_or_default();
+    while let Some((&[a, b, c, d, ref kind @ ..], data)) = rest.split_first_chunk::<8>() {
+        let length = u32::from_be_bytes([a, b, c, d]);
+        match kind {
+            b"PLTE" if length % 3 != 0 => {
+                return Err(DecodeError::Png { message: format!("a palette of {length} bytes, no multiple of 3") });
+            }
+            b"IDAT" => break,
+            _ => {}
+        }
+        // Behind the data comes a checksum of 4 bytes.
+        rest = (length as usize).checked_add(4).and_then(|skip| data.get(skip..)).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// Pixels of `FROM` bytes to pixels of `TO` bytes.

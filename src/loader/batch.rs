@@ -1,14 +1,12 @@
 //! A step's batch, on its way and finished.
 
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use crossbeam_channel::Sender;
+use std::sync::Arc;
 
 use super::LoadError;
 use super::slot::RowBuffer;
 use super::stand_in::Replaced;
 use super::stats::Meter;
+use super::sync::{AtomicUsize, Mutex, Sender, locked};
 use crate::episode::EpisodePlan;
 
 /// One step on its way.
@@ -74,9 +72,4 @@ impl<S> Drop for Batch<S> {
         // Fails when the loader is gone: then nobody needs the slot.
         let _ = self.free.try_send(());
     }
-}
-
-/// What `mutex` guards; every use leaves it whole.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

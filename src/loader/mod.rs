@@ -9,7 +9,7 @@
 //! Step `k` lives in slot `k % slots`: workers write rows where the consumer reads them; nothing is collated or reordered.
 //! Errors and panics of a worker reach the consumer as the error of that step; a corrupt sample may be replaced instead (`stand_in`). Dropping the [`Loader`] stops and joins all threads.
 //!
-//! - `ring`: slots, channels, threads, over any [`Fill`]; `batch`: what they bring; `stand_in`: samples in the place of corrupt ones; `quarantine`: which they were. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
+//! - `ring`: slots, channels, threads, over any [`Fill`]; `sync`: whose channels and threads; `batch`: what they bring; `stand_in`: samples in the place of corrupt ones; `quarantine`: which they were. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
 //! - `views`: the producer of views: record, decode, render.
 //! - `sources`: the producer for devices that render themselves: record, decode or not; `parcel`: the memory of those.
 //!   [`stats`]: who was busy and who waited.
@@ -26,6 +26,7 @@ mod slot;
 mod sources;
 mod stand_in;
 pub mod stats;
+mod sync;
 mod views;
 
 use crate::augment::want::PlanError;

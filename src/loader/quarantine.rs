@@ -1,13 +1,12 @@
 //! What was found corrupt, each sample once, and how much of it is too much.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
 use super::LoadError;
-use super::batch::locked;
 use super::stand_in::Replaced;
+use super::sync::{Mutex, locked};
 use crate::shard::ShardSet;
 
 /// A sample that others stand in for.

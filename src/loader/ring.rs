@@ -2,17 +2,16 @@
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use std::sync::Arc;
 
 use super::LoadError;
-use super::batch::{Batch, Job, Ring, locked};
+use super::batch::{Batch, Job, Ring};
 use super::slot::RowBuffer;
 use super::stand_in::{ATTEMPTS, Replaced};
 use super::stats::{Laps, LoaderStats, Meter, Stage};
+use super::sync::{
+    AtomicBool, AtomicUsize, Builder, JoinHandle, Mutex, Ordering, Receiver, Sender, bounded, locked, unbounded,
+};
 use crate::episode::EpisodePlan;
 
 /// Makes the content of batches; the ring brings threads and order.
@@ -128,7 +127,7 @@ impl<S: Send + Sync + 'static> Loader<S> {
     }
 
     fn spawn(&mut self, thread: String, body: impl FnOnce() + Send + 'static) -> Result<(), LoadError> {
-        let handle = std::thread::Builder::new().name(format!("metacl-{thread}")).spawn(body);
+        let handle = Builder::new().name(format!("metacl-{thread}")).spawn(body);
         self.threads.push(handle.map_err(|source| LoadError::Thread { thread, source })?);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! `metacl-shard` as its users meet it: the built program, its files, its messages, its exit codes.
 //!
 //! - [`sources`]: every format comes back as it went in, in the promised order. [`refusals`]: what is refused or left out, and how.
+//!   [`hostile`]: what is made to do harm.
 //! - [`reading`]: inspect, stats, verify, extract. [`generated`]: the synthetic set. [`real`]: real data, where there is some.
 //! - [`stores`]: `--store`, and contact sheets. [`preview`]: views on a picture.
 //! - [`make`]: tiny images, tars and pickles.
@@ -9,6 +10,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod generated;
+mod hostile;
 #[cfg(feature = "turbo")]
 #[path = "../jpeg_support/mod.rs"]
 mod jpeg_support;

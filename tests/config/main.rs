@@ -158,6 +158,7 @@ fn values_out_of_range_are_refused_by_key() {
         ("accu_iter", "0"),
         ("log_freq", "0"),
         ("keep_checkpoints", "0"),
+        ("max_pixels", "0"),
         ("workers", "0"),
         ("node_rank", "1"),
         ("dist_address", "nowhere"),

@@ -1,5 +1,7 @@
 //! A small split of every kind of sample.
 
+#![allow(dead_code, unreachable_pub, reason = "shared by test files, each of which uses its part")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

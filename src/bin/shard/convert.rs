@@ -8,6 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use clap::ValueEnum;
 use metacl::config::parse_bytes;
+use metacl::decode::Limits;
 use metacl::rng::{Permutation, Purpose, Stream};
 use metacl::shard::Storage;
 use metacl::shard::ingest::{self, Dataset, Format, LeftOut, Split};
@@ -61,6 +62,9 @@ pub(super) struct Args {
     /// Shrink images whose longer side has more than N pixels (Lanczos, JPEG quality 95) [default: keep all]
     #[arg(long, value_name = "N")]
     max_side: Option<NonZeroU32>,
+    /// Leave out images of more than N pixels, before they are decoded: a small file can ask for gigabytes
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels, value_parser = clap::value_parser!(u64).range(1..))]
+    max_pixels: u64,
     /// Largest shard file, e.g. 512M or 2G
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_bytes)]
     shard_size: u64,
@@ -172,6 +176,7 @@ fn convert_split(
     metadata: BTreeMap<String, String>,
 ) -> Result<Report, Failure> {
     let rules = Rules { store: args.store, max_side: args.max_side.map(NonZeroU32::get), check: !args.no_check };
+    let limits = Limits { max_pixels: args.max_pixels };
     let item = |index: u64| &split.items[index as usize];
     let plan = Plan {
         name: &split.name,
@@ -182,7 +187,7 @@ fn convert_split(
         workers: args.workers.map_or_else(all_cores, NonZeroUsize::get),
     };
     let tag = |index| (Cow::Borrowed(item(index).name.as_str()), item(index).label);
-    split::write(folder, plan, tag, Worker::new, |worker, index| worker.prepare(item(index), rules))
+    split::write(folder, plan, tag, || Worker::new(limits), |worker, index| worker.prepare(item(index), rules))
 }
 
 /// Lists what was left out, moves the splits to their places, says what was done.

@@ -63,6 +63,7 @@ pub(super) struct Prepared {
 
 /// A worker's decoder, resizer and recoder.
 pub(super) struct Worker {
+    limits: Limits,
     decoder: Decoder,
     resizer: Resizer,
     #[cfg(feature = "turbo")]
@@ -70,12 +71,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
-            decoder: Decoder::new(Limits::default()),
+            limits,
+            decoder: Decoder::new(limits),
             resizer: Resizer::new(),
             #[cfg(feature = "turbo")]
-            recoder: Recoder::new(),
+            recoder: Recoder::new(limits),
         }
     }
 
@@ -91,6 +93,9 @@ impl Worker {
         };
         if size.width.max(size.height) > MAX_SIDE {
             return Err(Reason::TooLarge { size, limit: MAX_SIDE });
+        }
+        if size.area() > self.limits.max_pixels {
+            return Err(Reason::TooManyPixels { size, max_pixels: self.limits.max_pixels });
         }
         let source_bytes = bytes.len() as u64;
         let smaller = rules.max_side.and_then(|longest| shrunk_size(size, longest));

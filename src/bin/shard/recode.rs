@@ -17,6 +17,7 @@ pub(super) enum Recoded {
 
 /// The buffers of one worker.
 pub(super) struct Recoder {
+    limits: Limits,
     expander: Expander,
     /// As libjpeg-turbo decodes the file; as long as the largest so far.
     pixels: Vec<u8>,
@@ -27,14 +28,14 @@ pub(super) struct Recoder {
 }
 
 impl Recoder {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         let [expected, expanded] = [Planes::default(), Planes::default()];
-        Self { expander: Expander::new(Path::Fastest), pixels: Vec::new(), expected, expanded }
+        Self { limits, expander: Expander::new(Path::Fastest), pixels: Vec::new(), expected, expanded }
     }
 
     /// Recodes `file`, unless records do not cover its kind.
     pub(super) fn recode(&mut self, file: &[u8]) -> Result<Recoded, Reason> {
-        let coefficients = match jpeg_coefficients(file, Limits::default(), Some(&mut self.pixels)) {
+        let coefficients = match jpeg_coefficients(file, self.limits, Some(&mut self.pixels)) {
             Ok(coefficients) => coefficients,
             Err(CoefficientsError::NotCovered(kind)) => return Ok(Recoded::Kept(kind)),
             Err(CoefficientsError::Broken(error)) => return Err(Reason::Damaged(error.to_string())),

@@ -3,6 +3,7 @@
 //! Reading the index touches one header a member and seeks over the data. A tar inside a tar is a range of the outer file,
 //! so the same code indexes ILSVRC2012's nested archive.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -12,6 +13,9 @@ use std::sync::Arc;
 use super::IngestError;
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Most bytes in front of a member's data: its header, and a long name and attributes in headers of their own, which are held in memory.
+const MAX_HEADER_BYTES: u64 = 1 << 20;
 
 /// A tar file that is open for reading at any offset.
 #[derive(Debug)]
@@ -93,15 +97,17 @@ impl Archive {
     /// The members of the tar that lies in `range`, in archive order; folders are left away.
     ///
     /// # Errors
-    /// [`IngestError::Tar`] where a header is broken. A tar that just ends is not an error: what its last header promises and the
+    /// [`IngestError::Tar`] where a header is broken or has more than a mebibyte of names and attributes. A tar that just ends is not an error: what its last header promises and the
     /// file lacks shows when the member is read.
     pub fn members(&self, range: Range<u64>) -> Result<Vec<Member>, IngestError> {
         let start = range.start;
         let broken = |source| IngestError::Tar { path: self.path.clone(), offset: start, source };
-        let mut tar = tar::Archive::new(Section { archive: self, at: start, range });
+        let header_left = Cell::new(MAX_HEADER_BYTES);
+        let mut tar = tar::Archive::new(Section { archive: self, at: start, range, header_left: &header_left });
         let mut members = Vec::new();
         for entry in tar.entries_with_seek().map_err(broken)? {
             let entry = entry.map_err(broken)?;
+            header_left.set(MAX_HEADER_BYTES);
             let kind = entry.header().entry_type();
             if kind.is_dir() {
                 continue;
@@ -128,19 +134,28 @@ fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, bytes, offset)
 }
 
-/// A range of an archive as a reader of its own; offset 0 is the range's start.
+/// The headers in a range of an archive as a reader of its own; offset 0 is the range's start.
 struct Section<'a> {
     archive: &'a Archive,
     range: Range<u64>,
     at: u64,
+    /// Bytes that may still be read before the next member's data, over which the tar reader seeks.
+    header_left: &'a Cell<u64>,
 }
 
 impl Read for Section<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let left = self.range.end.min(self.archive.length).saturating_sub(self.at);
-        let count = left.min(bytes.len() as u64) as usize;
+        let allowed = self.header_left.get();
+        if allowed == 0 && left > 0 {
+            return Err(io::Error::other(format!(
+                "more than {MAX_HEADER_BYTES} bytes of names and attributes of one member"
+            )));
+        }
+        let count = left.min(allowed).min(bytes.len() as u64) as usize;
         let read = read_at(&self.archive.file, &mut bytes[..count], self.at)?;
         self.at += read as u64;
+        self.header_left.set(allowed - read as u64);
         Ok(read)
     }
 }

@@ -24,6 +24,8 @@ const PLANE: usize = 32 * 32;
 const IMAGE: usize = 3 * PLANE;
 /// CIFAR-100's training batch, the largest file published, has 154 MB; more in one file is no CIFAR.
 const MAX_BATCH_BYTES: u64 = 1 << 28;
+/// All that is held or unpacked of one source; CIFAR-100 has 186 MB. A small .gz can unpack to a thousand times its length.
+const MAX_SOURCE_BYTES: u64 = 1 << 30;
 
 /// Indexes a folder or archive of batches.
 ///
@@ -153,7 +155,7 @@ fn gather(source: &Path) -> Result<BTreeMap<String, Vec<u8>>, IngestError> {
 }
 
 fn gather_folder(source: &Path) -> Result<BTreeMap<String, Vec<u8>>, IngestError> {
-    let mut files = BTreeMap::new();
+    let (mut files, mut total) = (BTreeMap::new(), 0);
     for entry in fs::read_dir(source).map_err(|e| IngestError::io(source, e))? {
         let path = entry.map_err(|e| IngestError::io(source, e))?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
@@ -162,6 +164,7 @@ fn gather_folder(source: &Path) -> Result<BTreeMap<String, Vec<u8>>, IngestError
         }
         let open = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         let (length, file) = open.map_err(|e| IngestError::io(&path, e))?;
+        check_total(source, &mut total, length)?;
         files.insert(name.to_owned(), read_limited(&path, length, file)?);
     }
     Ok(files)
@@ -169,10 +172,12 @@ fn gather_folder(source: &Path) -> Result<BTreeMap<String, Vec<u8>>, IngestError
 
 fn gather_tar(source: &Path, stream: Box<dyn Read>) -> Result<BTreeMap<String, Vec<u8>>, IngestError> {
     let broken = |source_error| IngestError::Tar { path: source.to_owned(), offset: 0, source: source_error };
-    let mut files = BTreeMap::new();
+    let (mut files, mut total) = (BTreeMap::new(), 0);
     let mut tar = tar::Archive::new(stream);
-    for entry in tar.entries().map_err(broken)? {
+    // Raw: long names and attributes, which batches have no need of, are passed over like any other member, not held.
+    for entry in tar.entries().map_err(broken)?.raw(true) {
         let entry = entry.map_err(broken)?;
+        check_total(source, &mut total, entry.size())?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let name = path.rsplit('/').next().unwrap_or(&path);
         if entry.header().entry_type().is_file() && role(name).is_some() {
@@ -181,6 +186,15 @@ fn gather_tar(source: &Path, stream: Box<dyn Read>) -> Result<BTreeMap<String, V
         }
     }
     Ok(files)
+}
+
+/// Adds `length` to what was taken of `source` so far.
+fn check_total(source: &Path, total: &mut u64, length: u64) -> Result<(), IngestError> {
+    *total = total.saturating_add(length);
+    if *total > MAX_SOURCE_BYTES {
+        return Err(IngestError::TooLong { path: source.to_owned(), bytes: *total, limit: MAX_SOURCE_BYTES });
+    }
+    Ok(())
 }
 
 fn read_limited(path: &Path, length: u64, reader: impl Read) -> Result<Vec<u8>, IngestError> {

@@ -144,6 +144,14 @@ pub enum Reason {
         /// Largest side.
         limit: u32,
     },
+    /// More pixels than the decoder was allowed.
+    #[error("too large: {size} is {} pixels, the limit is {max_pixels}; raise it with --max-pixels", size.area())]
+    TooManyPixels {
+        /// Its size.
+        size: Size,
+        /// Most pixels.
+        max_pixels: u64,
+    },
     /// The file is too long to be held in memory.
     #[error("too large: {bytes} bytes, the limit is {}", super::MAX_FILE_BYTES)]
     TooManyBytes {

@@ -1,10 +1,9 @@
-//! Tensors as bytes and back, and the digest over them.
+//! Tensors as bytes and back.
 
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensorError, TensorView};
-use tch::{Kind, Tensor};
-use xxhash_rust::xxh3::Xxh3;
+use tch::{Kind, TchError, Tensor};
 
 use super::{CheckpointError, Result};
 
@@ -37,7 +36,11 @@ impl Stored {
         let Some(&(_, dtype)) = KINDS.iter().find(|(known, _)| *known == kind) else {
             return Err(CheckpointError::Kind { path: path.to_owned(), name, kind: format!("{kind:?}") });
         };
-        let failed = |reason| CheckpointError::Tensor { path: path.to_owned(), name: name.clone(), reason };
+        let failed = |reason: TchError| CheckpointError::Tensor {
+            path: path.to_owned(),
+            name: name.clone(),
+            reason: reason.to_string(),
+        };
         let host =
             tensor.detach().f_to_device(tch::Device::Cpu).and_then(|host| host.f_contiguous()).map_err(failed)?;
         let mut bytes = vec![0; host.numel() * kind.elt_size_in_bytes()];
@@ -59,22 +62,10 @@ pub(in crate::train) fn tensor(path: &Path, name: &str, view: &TensorView<'_>) -
     };
     // safetensors has checked the shape against the bytes, so each side fits; a zero-sized tensor's other sides may be anything.
     let shape: Vec<i64> = view.shape().iter().map(|&side| i64::try_from(side).unwrap_or(i64::MAX)).collect();
-    let failed = |reason| CheckpointError::Tensor { path: path.to_owned(), name: name.to_owned(), reason };
-    Tensor::f_from_data_size(view.data(), &shape, kind).map_err(failed)
-}
-
-/// XXH3-128 over `text` and the tensors (sorted by name), every length in front of what it measures.
-pub(super) fn digest<'a>(text: &str, tensors: impl Iterator<Item = (&'a str, &'a TensorView<'a>)>) -> String {
-    let mut hash = Xxh3::new();
-    let mut part = |bytes: &[u8]| {
-        hash.update(&(bytes.len() as u64).to_le_bytes());
-        hash.update(bytes);
+    let failed = |reason: TchError| CheckpointError::Tensor {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        reason: reason.to_string(),
     };
-    part(text.as_bytes());
-    for (name, view) in tensors {
-        part(name.as_bytes());
-        part(format!("{:?} {:?}", view.dtype(), view.shape()).as_bytes());
-        part(view.data());
-    }
-    format!("{:032x}", hash.digest128())
+    Tensor::f_from_data_size(view.data(), &shape, kind).map_err(failed)
 }

@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::augment::ViewSpec;
 use crate::config::{self, Config, Problem};
+use crate::decode::Limits;
 use crate::device::{Augment, Feeder};
 use crate::dist::{Comm, World};
 use crate::episode::{EpisodeSpec, Order};
@@ -69,7 +70,8 @@ pub(super) fn loader_options(config: &Config, cores: usize) -> LoaderOptions {
         config::Corrupt::Error => OnCorrupt::Error,
     };
     let workers = config.workers.map_or(cores, |workers| workers as usize);
-    LoaderOptions { workers, corrupt, ..LoaderOptions::default() }
+    let limits = Limits { max_pixels: config.max_pixels };
+    LoaderOptions { workers, corrupt, limits, ..LoaderOptions::default() }
 }
 
 pub(in crate::train) fn arch(arch: config::Arch) -> Arch {

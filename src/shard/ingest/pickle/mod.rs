@@ -151,8 +151,9 @@ impl<'a> Pickle<'a> {
         match self.values.get(id)? {
             Value::Bytes(range) | Value::Text(range) => self.input.get(range.clone()).map(Cow::Borrowed),
             Value::Call { callable, arguments, .. } if self.is_global(*callable, &["_codecs encode"]) => {
-                let text = self.bytes(*self.list(*arguments)?.first()?)?;
-                let text = std::str::from_utf8(&text).ok()?;
+                // A text, never a call again: a call among its own arguments would be followed without end.
+                let Value::Text(range) = self.values.get(*self.list(*arguments)?.first()?)? else { return None };
+                let text = std::str::from_utf8(self.input.get(range.clone())?).ok()?;
                 text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect::<Option<Vec<u8>>>().map(Cow::Owned)
             }
             _ => None,
@@ -219,6 +220,9 @@ mod tests {
             let inert = Pickle::parse(input).unwrap();
             assert_eq!((inert.get("data"), inert.array(inert.root)), (None, None));
         }
+        // An `encode` whose argument is itself.
+        let circle = Pickle::parse(b"\x80\x02]q\x00c_codecs\nencode\nh\x00Rq\x01\x85h\x00h\x01a.").unwrap();
+        assert!(circle.ids().all(|id| circle.bytes(id).is_none()));
         for input in [
             &b"cos\nsystem\n(S'ls'\ntR."[..],
             b"\x80\x05N.",

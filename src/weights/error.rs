@@ -4,9 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use safetensors::tensor::SafeTensorError;
-use tch::TchError;
 
-use super::VERSION;
+use super::checkpoint::VERSION;
 
 /// Why a checkpoint cannot be written or taken.
 #[non_exhaustive]
@@ -37,7 +36,7 @@ pub enum CheckpointError {
     #[error("{}: two tensors are named `{name}`", path.display())]
     Twice { path: PathBuf, name: String },
     #[error("{}: tensor `{name}`: {reason}", path.display())]
-    Tensor { path: PathBuf, name: String, reason: TchError },
+    Tensor { path: PathBuf, name: String, reason: String },
     #[error("{}: architecture {arch:?} is unknown here", path.display())]
     UnknownArch { path: PathBuf, arch: String },
     /// No backbone among the tensors.
