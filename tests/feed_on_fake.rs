@@ -68,6 +68,37 @@ fn kernels_feed_what_threads_feed() {
     }
 }
 
+/// A rank's part of a short last batch may be no image: nothing is launched for it.
+#[test]
+fn a_rank_without_images_is_fed_empty_batches() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let sets = [stage_support::mixed(folders[0].path()), stage_support::small(folders[1].path())];
+    let options = LoaderOptions { workers: 2, ..LoaderOptions::default() };
+    for set in &sets {
+        // Two batches, of which the second has one image.
+        let batch = set.len() as u32 - 1;
+        let of = |rank| EpisodeSpec { batch, order: Order::Sequential, rank, ..planner(set).spec().clone() };
+        let device = Device::new(Mode::Random(5));
+        let feeders = [
+            Feeder::on_cpu(options, tch::Device::Cpu),
+            Feeder::on_cpu_for(device.fake.gpu(), options, tch::Device::Cpu),
+            Feeder::by_kernels(options, tch::Device::Cpu, device.engine.clone(), Expansions::Device),
+        ];
+        for feeder in &feeders {
+            let parts = [0, 1].map(|rank| {
+                let planner = Planner::new(of((rank, 2)), set.len()).unwrap();
+                let feed = feeder.start(set, planner, 0..4).unwrap();
+                feed.map(|batch| batch.unwrap().images().size()[0]).collect::<Vec<_>>()
+            });
+            let first = i64::from(batch) * 3;
+            let halves = [i64::from(batch.div_ceil(2)) * 3, i64::from(batch / 2) * 3];
+            assert_eq!(parts[0].iter().zip(&parts[1]).map(|(a, b)| a + b).collect::<Vec<_>>(), [first, 3, first, 3]);
+            assert!(halves.contains(&parts[0][0]) && [parts[0][1], parts[1][1]].contains(&0), "{parts:?}");
+        }
+        assert_eq!(device.fake.faults(), []);
+    }
+}
+
 /// The mixed rows that kernels lay below a batch are those that the trainer would make of it.
 #[test]
 fn kernels_mix_as_the_trainer_does() {

@@ -15,7 +15,7 @@
 //! ```text
 //! z of this rank ──► rows::joined ──► head over ALL rows, of which only this rank's carry gradients ──► the loss, equal on every rank
 //! backward ──► each rank has its rows' part of the parameters' gradients (batch norm adds what crossed ranks)
-//! gradients::sum ──► the gradients of the joined batch: a SUM over ranks, never a mean
+//! gradients::Sums ──► the gradients of the joined batch: a SUM over ranks, never a mean
 //! ```
 
 pub mod agree;
@@ -93,12 +93,16 @@ pub enum Reduce {
     Max,
 }
 
+/// An operation on its way; none where it ended at once.
+#[derive(Debug)]
+pub struct Work(Option<c10d::Running>);
+
 /// What ranks do together. All ranks call the same operations in the same order, with tensors of equal shape and kind on their own device;
 /// an operation returns once its result may be used (on a GPU: by what is queued on torch's current stream).
 ///
 /// **The first failure stays.** A communicator that failed once gives that error at every later call, so a caller that cannot hand an
 /// error on (batch norm within a forward or backward pass) goes on with its own values, and the next call that can, at the latest
-/// [`gradients::sum`] before the update, ends the run. Nothing here tracks gradients but [`rows`].
+/// [`gradients::Sums::complete`] before the update, ends the run. Nothing here tracks gradients but [`rows`].
 pub trait Comm: fmt::Debug + Send + Sync {
     /// This rank, and how many there are.
     fn world(&self) -> World;
@@ -121,6 +125,24 @@ pub trait Comm: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`barrier`](Self::barrier).
     fn all_reduce(&self, tensor: &mut Tensor, reduce: Reduce) -> Result<(), DistError>;
+
+    /// Begins to overwrite `tensor`, which is dense, with the sum of all ranks'; it is not to be used before [`end`](Self::end). Operations that
+    /// are on their way together begin in one order on all ranks.
+    ///
+    /// # Errors
+    /// As [`barrier`](Self::barrier).
+    fn begin_sum(&self, tensor: &Tensor) -> Result<Work, DistError> {
+        self.all_reduce(&mut tensor.shallow_clone(), Reduce::Sum)?;
+        Ok(Work(None))
+    }
+
+    /// Waits for the end of what has begun.
+    ///
+    /// # Errors
+    /// As [`barrier`](Self::barrier).
+    fn end(&self, _work: Work) -> Result<(), DistError> {
+        Ok(())
+    }
 
     /// All ranks' `tensor`, by rank: `[size, ..]`.
     ///

@@ -137,6 +137,11 @@ impl Optimizer {
         self
     }
 
+    /// What it updates, by name: tensors shared with the network.
+    pub fn parameters(&self) -> Vec<(String, Tensor)> {
+        self.slots.iter().map(|slot| (slot.name.clone(), slot.weight.shallow_clone())).collect()
+    }
+
     /// Names of the parameters that LARS decays and adapts.
     pub fn adapted(&self) -> impl Iterator<Item = &str> {
         self.slots.iter().filter(|slot| slot.adapted).map(|slot| slot.name.as_str())

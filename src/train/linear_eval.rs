@@ -9,7 +9,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use super::TrainError;
 use super::task::{Forward, Metrics, Task};
 use crate::device::{Batch, Feeder};
-use crate::dist::{Comm, DistError, Reduce, gather, gradients, rows};
+use crate::dist::{Comm, DistError, Reduce, gather, rows};
 use crate::episode::Planner;
 use crate::eval::embed::labels_of;
 use crate::eval::{Counter, Embedding, Subject};
@@ -147,10 +147,6 @@ impl Task for LinearEvaluation {
 
     fn accuracy_name(&self) -> &'static str {
         "train_acc"
-    }
-
-    fn share(&self, comm: &dyn Comm) -> Result<(), DistError> {
-        gradients::sum(comm, &self.parameters(), gradients::BUCKET_BYTES)
     }
 
     /// Means over all test images, the short last batch included; ranks share out the batches.

@@ -30,6 +30,7 @@ pub mod setup;
 pub mod step;
 pub mod task;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::{Device, Kind, Tensor};
@@ -40,6 +41,7 @@ pub use setup::run;
 use task::Task;
 
 use crate::device::Feed;
+use crate::dist::gradients::{BUCKET_BYTES, Sums};
 use crate::dist::{Comm, Reduce};
 use crate::optim::{Optimizer, Schedule};
 
@@ -76,19 +78,25 @@ pub fn train(
     rhythm: &Rhythm,
     records: &mut Records,
     mut position: Position,
-    comm: &dyn Comm,
+    comm: &Arc<dyn Comm>,
     stop: &AtomicBool,
 ) -> Result<Position, TrainError> {
     let device = task.state()[0].1.device();
+    let sums = Sums::over(comm.clone(), optimizer.parameters(), BUCKET_BYTES);
     // Sums stay on the device: reading a number there would wait for it.
     let mut loss_sum = Tensor::from(position.loss_sum).to_device(device);
     optimizer.zero_grad();
     let (mut save_due, mut numbered_due) = (false, false);
     while let Some(batch) = feed.next() {
         let batch = batch?;
+        let last = position.iter + 1 >= rhythm.iters;
+        let updated = (position.iter + 1).is_multiple_of(rhythm.accu_iter) || last;
         let forward = task.forward(&batch)?;
         let share = if rhythm.accu_mean { 1.0 / rhythm.accu_iter as f64 } else { 1.0 };
         let loss = optimizer.scale(&forward.loss);
+        if updated {
+            sums.expect();
+        }
         if share == 1.0 {
             loss.backward()
         } else {
@@ -99,10 +107,8 @@ pub fn train(
         position.loss_count += 1;
 
         let lr = rhythm.schedule.lr(position.iter - 1);
-        let last = position.iter >= rhythm.iters;
-        let updated = position.iter.is_multiple_of(rhythm.accu_iter) || last;
         if updated {
-            task.share(comm)?;
+            sums.complete()?;
             optimizer.step(lr);
             task.updated(position.iter);
             optimizer.zero_grad();
@@ -110,7 +116,7 @@ pub fn train(
         records.count(batch.plan(), feed.stats().consumer_wait);
         drop(batch);
 
-        let stopping = together(comm, stop.load(Ordering::Relaxed), device)?;
+        let stopping = together(&**comm, stop.load(Ordering::Relaxed), device)?;
         let iter = position.iter;
         let due = |frequency: u64| iter.is_multiple_of(frequency) || last;
         if due(rhythm.log_freq) {

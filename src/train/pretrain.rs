@@ -12,7 +12,7 @@ use super::{TrainError, judge};
 use crate::device::feed::RowMixing;
 use crate::device::{Batch, Feeder};
 use crate::dist::rows::{joined, summed};
-use crate::dist::{Comm, DistError, gather, gradients};
+use crate::dist::{Comm, gather};
 use crate::episode::mix::draw_mix;
 use crate::episode::{EpisodeSpec, Planner, RowLayout};
 use crate::eval::embed::EmbedSpec;
@@ -125,10 +125,6 @@ impl Task for Pretraining {
     fn forward(&self, batch: &Batch) -> Result<Forward, TrainError> {
         let (layout, step) = (batch.plan().layout, batch.plan().step);
         Ok(self.learner.forward(&batch.images(), batch.with_mixed(), layout, step))
-    }
-
-    fn share(&self, comm: &dyn Comm) -> Result<(), DistError> {
-        gradients::sum(comm, &self.learner.trained(), gradients::BUCKET_BYTES)
     }
 
     fn updated(&self, it: u64) {

@@ -7,7 +7,6 @@ use tch::Tensor;
 use super::TrainError;
 use crate::device::Batch;
 use crate::device::feed::RowMixing;
-use crate::dist::{Comm, DistError};
 use crate::nn::NnError;
 
 /// Named numbers of a log line.
@@ -54,14 +53,6 @@ pub trait Task {
     /// What the loader finds.
     fn nearest(&self) -> Result<Metrics, TrainError> {
         Ok(Metrics::new())
-    }
-
-    /// Makes the gradients of an update those of all ranks.
-    ///
-    /// # Errors
-    /// Where a rank is gone.
-    fn share(&self, _comm: &dyn Comm) -> Result<(), DistError> {
-        Ok(())
     }
 
     /// Whether batches must hold images; a task that embedded them before needs plans alone.

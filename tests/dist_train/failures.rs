@@ -93,7 +93,7 @@ fn end(mut child: Child) -> Output {
 
 #[test]
 fn a_rank_killed_or_stopped_at_any_step_is_named_and_the_run_resumes() {
-    let (count, seed) = (number("METACL_KILLS").unwrap_or(3), number("METACL_KILLS_SEED").unwrap_or(2));
+    let (count, seed) = (number("METACL_KILLS").unwrap_or(2), number("METACL_KILLS_SEED").unwrap_or(2));
     let bench = Bench::new();
     let whole = bench.run("whole", &LONG);
     let mut slowest = Duration::ZERO;

@@ -1,4 +1,5 @@
-//! A step of the backward pass that is written in Rust, and batch norm's under constant statistics: what torch's binding lacks.
+//! A step of the backward pass that is written in Rust, what is to be done when a gradient is there, and batch norm's slopes under constant
+//! statistics: what torch's binding lacks.
 //!
 //! `shim.cpp` makes torch's graph call a closure. Not here: what the closures compute.
 
@@ -20,7 +21,17 @@ struct Backward {
     drop: unsafe extern "C" fn(*mut c_void),
 }
 
+/// `MetaclHook` of `shim.cpp`.
+#[repr(C)]
+struct Hook {
+    state: *mut c_void,
+    run: unsafe extern "C" fn(*mut c_void) -> c_int,
+    drop: unsafe extern "C" fn(*mut c_void),
+}
+
 unsafe extern "C" {
+    fn metacl_gradient_open(leaf: *const c_void, hook: Hook, accumulator: *mut *mut c_void) -> *const c_char;
+    fn metacl_gradient_close(accumulator: *mut c_void);
     fn metacl_attach(
         value: *mut c_void,
         inputs: *const *const c_void,
@@ -62,6 +73,56 @@ pub fn attach(
         panic!("attach: {reason}");
     }
     value
+}
+
+/// Something that runs when a gradient is there, for as long as this lives; see [`on_gradient`].
+#[derive(Debug)]
+pub struct OnGradient(*mut c_void);
+
+// SAFETY: torch's graph may be held and let go by any thread.
+unsafe impl Send for OnGradient {}
+// SAFETY: nothing can be done with a reference.
+unsafe impl Sync for OnGradient {}
+
+impl Drop for OnGradient {
+    fn drop(&mut self) {
+        // SAFETY: made by the shim, closed once.
+        unsafe { metacl_gradient_close(self.0) }
+    }
+}
+
+/// Has `then` run each time a backward pass has added to the gradient of `leaf`, once a pass, without recording, perhaps on a thread of torch's.
+///
+/// # Panics
+/// Where `leaf` is none or wants no gradient. A panic of `then` makes the backward pass fail.
+pub fn on_gradient(leaf: &Tensor, then: impl Fn() + Send + 'static) -> OnGradient {
+    type Then = Box<dyn Fn() + Send>;
+
+    /// # Safety
+    /// `state` is a `Then` that was not yet forgotten.
+    unsafe extern "C" fn run(state: *mut c_void) -> c_int {
+        // SAFETY: the caller's promise.
+        let then = unsafe { &*state.cast::<Then>() };
+        // As above: nothing is looked at after a panic, since the backward pass fails.
+        catch_unwind(AssertUnwindSafe(|| no_grad(then))).is_err().into()
+    }
+
+    /// # Safety
+    /// `state` is a `Then`; it is not used afterwards.
+    unsafe extern "C" fn forget(state: *mut c_void) {
+        // SAFETY: the caller's promise.
+        drop(unsafe { Box::from_raw(state.cast::<Then>()) });
+    }
+
+    let state = Box::into_raw(Box::new(Box::new(then) as Then)).cast();
+    let (hook, mut accumulator) = (Hook { state, run, drop: forget }, std::ptr::null_mut());
+    // SAFETY: `leaf` lives through the call, which writes one pointer, takes the hook over and uses it as `run` and `forget` ask. Exceptions
+    // end inside.
+    let failure = unsafe { metacl_gradient_open(leaf.as_ptr().cast(), hook, &raw mut accumulator) };
+    if let Some(reason) = text(failure) {
+        panic!("on_gradient: {reason}");
+    }
+    OnGradient(accumulator)
 }
 
 /// Slopes of `batch_norm(x, weight, bias)` under constant `mean` and `var` (`[channels]`, of weight's kind) for the slope towards its value:
@@ -183,6 +244,23 @@ mod tests {
         assert!(value.sum(Kind::Double).f_backward().is_err());
         let value = attach(no_grad(|| &x * 1.0), &[&x], |_| Vec::new());
         assert!(value.sum(Kind::Double).f_backward().is_err());
+    }
+
+    #[test]
+    fn a_gradient_tells_when_it_is_there() {
+        let (leaf, seen) = (leaf(&[1.0, 2.0]), Arc::new(std::sync::Mutex::new(Vec::new())));
+        let (gradient, noted) = (leaf.shallow_clone(), Arc::clone(&seen));
+        let hook = on_gradient(&leaf, move || noted.lock().unwrap().push(gradient.grad().double_value(&[1])));
+        // Two uses in one pass are one gradient.
+        ((&leaf * 3.0) + &leaf).sum(Kind::Double).backward();
+        (&leaf * 5.0).sum(Kind::Double).backward();
+        assert_eq!(*seen.lock().unwrap(), [4.0, 9.0]);
+        drop(hook);
+        (&leaf * 5.0).sum(Kind::Double).backward();
+        assert_eq!((seen.lock().unwrap().len(), Arc::strong_count(&seen)), (2, 1));
+        let fails = on_gradient(&leaf, || panic!("in the middle"));
+        assert!((&leaf * 1.0).sum(Kind::Double).f_backward().is_err());
+        drop(fails);
     }
 
     #[test]

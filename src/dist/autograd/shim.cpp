@@ -1,7 +1,9 @@
 // A step of the backward pass that is written in Rust. See mod.rs.
 #include <ATen/ops/native_batch_norm_backward.h>
 #include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/function_hook.h>
 #include <torch/csrc/autograd/functions/utils.h>
+#include <torch/csrc/autograd/variable.h>
 
 #include <cstdint>
 #include <mutex>
@@ -17,9 +19,37 @@ struct MetaclBackward {
   int (*run)(void *state, const at::Tensor *slope, at::Tensor **slopes, size_t count);
   void (*drop)(void *state);
 };
+
+// `run` gives 0; `state` is its own until `drop`.
+struct MetaclHook {
+  void *state;
+  int (*run)(void *state);
+  void (*drop)(void *state);
+};
 }
 
 namespace {
+class RustHook final : public torch::autograd::FunctionPostHook {
+ public:
+  explicit RustHook(MetaclHook hook) : hook_(hook) {}
+  ~RustHook() override { hook_.drop(hook_.state); }
+
+  torch::autograd::variable_list operator()(const torch::autograd::variable_list &outputs,
+                                            const torch::autograd::variable_list &) override {
+    TORCH_CHECK(hook_.run(hook_.state) == 0, "what a gradient was to start in Rust panicked");
+    return outputs;
+  }
+
+ private:
+  MetaclHook hook_;
+};
+
+// Torch makes what adds to a leaf's gradient anew where nobody holds it: this does.
+struct Accumulator {
+  std::shared_ptr<torch::autograd::Node> node;
+  uintptr_t hook;
+};
+
 class RustNode final : public torch::autograd::Node {
  public:
   explicit RustNode(MetaclBackward backward) : backward_(backward) {}
@@ -77,6 +107,22 @@ const char *metacl_attach(at::Tensor *value, at::Tensor *const *inputs, size_t c
       torch::autograd::set_history(*value, node);
     }
   });
+}
+
+// Runs `hook` whenever a backward pass has added to the gradient of `leaf`, until `*accumulator` is closed. Takes `hook` over in any case.
+const char *metacl_gradient_open(const at::Tensor *leaf, MetaclHook hook, void **accumulator) {
+  return guarded([=] {
+    std::unique_ptr<torch::autograd::FunctionPostHook> owned(new RustHook(hook));
+    TORCH_CHECK(leaf->is_leaf() && leaf->requires_grad(), "only a leaf that wants a gradient gets one");
+    std::unique_ptr<Accumulator> made(new Accumulator{torch::autograd::impl::grad_accumulator(*leaf), 0});
+    made->hook = made->node->add_post_hook(std::move(owned));
+    *accumulator = made.release();
+  });
+}
+
+void metacl_gradient_close(void *accumulator) {
+  const std::unique_ptr<Accumulator> owned(static_cast<Accumulator *>(accumulator));
+  owned->node->del_post_hook(owned->hook);
 }
 
 // Slopes of `batch_norm(x, weight, bias)` under constant statistics, towards each of the three: new tensors.

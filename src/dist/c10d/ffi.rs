@@ -47,6 +47,9 @@ unsafe extern "C" {
     fn metacl_group_barrier(group: *mut c_void, cuda: c_int) -> *const c_char;
     fn metacl_group_broadcast(group: *mut c_void, tensor: *mut c_void, root: c_int) -> *const c_char;
     fn metacl_group_all_reduce(group: *mut c_void, tensor: *mut c_void, largest: c_int) -> *const c_char;
+    fn metacl_group_begin_sum(group: *mut c_void, tensor: *const c_void, work: *mut *mut c_void) -> *const c_char;
+    fn metacl_work_wait(work: *mut c_void) -> *const c_char;
+    fn metacl_work_close(work: *mut c_void);
     fn metacl_group_all_gather(group: *mut c_void, all: *mut c_void, own: *mut c_void) -> *const c_char;
     fn metacl_group_reduce_scatter(group: *mut c_void, own: *mut c_void, all: *mut c_void) -> *const c_char;
 }
@@ -190,6 +193,14 @@ impl Group {
         told(unsafe { metacl_group_all_reduce(self.group, tensor.as_mut_ptr().cast(), largest.into()) })
     }
 
+    /// Begins to sum `tensor` over ranks, which waits for what is queued on it.
+    pub(super) fn begin_sum(&self, tensor: &Tensor) -> Result<Running, Refusal> {
+        let mut work = std::ptr::null_mut();
+        // SAFETY: as in `broadcast`; the call writes one pointer.
+        told(unsafe { metacl_group_begin_sum(self.group, tensor.as_ptr().cast(), &raw mut work) })?;
+        Ok(Running(work))
+    }
+
     pub(super) fn all_gather(&self, all: &mut Tensor, own: &mut Tensor) -> Result<(), Refusal> {
         // SAFETY: as in `broadcast`.
         told(unsafe { metacl_group_all_gather(self.group, all.as_mut_ptr().cast(), own.as_mut_ptr().cast()) })
@@ -206,6 +217,28 @@ impl Drop for Group {
         let orderly = !self.aborted.load(Ordering::SeqCst);
         // SAFETY: made by the shim, freed once. What the backend says is of no use any more.
         let _ = told(unsafe { metacl_group_close(self.group, orderly.into()) });
+    }
+}
+
+/// An operation of a group on its way.
+#[derive(Debug)]
+pub(in crate::dist) struct Running(*mut c_void);
+
+// SAFETY: c10d's work may be waited for by any thread; it is by one.
+unsafe impl Send for Running {}
+
+impl Running {
+    /// Until it is done; with NCCL, torch's current stream waits and the host goes on.
+    pub(super) fn wait(&self) -> Result<(), Refusal> {
+        // SAFETY: `self.0` is a work of the shim's.
+        told(unsafe { metacl_work_wait(self.0) })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // SAFETY: made by the shim, freed once.
+        unsafe { metacl_work_close(self.0) }
     }
 }
 

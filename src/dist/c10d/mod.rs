@@ -24,7 +24,8 @@ use std::time::Duration;
 
 use tch::{Device, Tensor, no_grad};
 
-use super::{Comm, DistError, Gone, Peer, Reduce, World};
+use super::{Comm, DistError, Gone, Peer, Reduce, Work, World};
+pub(super) use ffi::Running;
 use ffi::{Group, Refusal, Store};
 use watch::Watch;
 
@@ -175,6 +176,20 @@ impl Comm for C10d {
             no_grad(|| drop(tensor.g_div_scalar_(self.size())));
         }
         Ok(())
+    }
+
+    fn begin_sum(&self, tensor: &Tensor) -> Result<Work, DistError> {
+        self.run("all_reduce", |group, _| group.begin_sum(tensor)).map(|running| Work(Some(running)))
+    }
+
+    fn end(&self, work: Work) -> Result<(), DistError> {
+        let Some(Err(reason)) = work.0.map(|running| running.wait()) else { return Ok(()) };
+        let mut state = locked(&self.state);
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        let error = self.failed("all_reduce", reason);
+        Err(close(&mut state, explained(&self.watch, self.meeting.world, "all_reduce", error)))
     }
 
     fn all_gather(&self, tensor: &Tensor) -> Result<Tensor, DistError> {

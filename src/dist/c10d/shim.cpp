@@ -70,8 +70,10 @@ Group made_gloo(const Store &store, int rank, int size, milliseconds timeout, co
   return c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, options);
 }
 
+using Work = c10::intrusive_ptr<c10d::Work>;
+
 // Waits; with NCCL, torch's current stream does and the host goes on.
-void finish(const c10::intrusive_ptr<c10d::Work> &work) { TORCH_CHECK(work->wait(), "the operation was aborted"); }
+void finish(const Work &work) { TORCH_CHECK(work->wait(), "the operation was aborted"); }
 }  // namespace
 
 extern "C" {
@@ -180,6 +182,20 @@ const char *metacl_group_all_reduce(void *group, at::Tensor *tensor, int largest
     finish(group_of(group)->allreduce(tensors, options));
   });
 }
+
+// `*work` is on its way.
+const char *metacl_group_begin_sum(void *group, const at::Tensor *tensor, void **work) {
+  return guarded([=] {
+    std::vector<at::Tensor> tensors{*tensor};
+    *work = new Work(group_of(group)->allreduce(tensors, c10d::AllreduceOptions()));
+  });
+}
+
+const char *metacl_work_wait(void *work) {
+  return guarded([=] { finish(*static_cast<Work *>(work)); });
+}
+
+void metacl_work_close(void *work) { delete static_cast<Work *>(work); }
 
 // `all`: as many blocks of `own`'s size as there are ranks; both dense. Without shapes: the backends want different ones.
 const char *metacl_group_all_gather(void *group, at::Tensor *all, at::Tensor *own) {

@@ -28,6 +28,7 @@ pub(super) struct Watch {
     asks: Sender<Ask>,
     seen: Arc<Seen>,
     period: Duration,
+    world: World,
 }
 
 /// What the thread and the callers of operations tell each other.
@@ -64,7 +65,7 @@ impl Watch {
         keeper.beat()?;
         let thread = thread::Builder::new().name("metacl-ranks".to_owned());
         thread.spawn(move || keeper.keep(&asked)).map_err(|error| error.to_string())?;
-        Ok(Self { asks, seen, period })
+        Ok(Self { asks, seen, period, world })
     }
 
     /// What is to be aborted where a rank is found gone.
@@ -88,7 +89,7 @@ impl Watch {
         let (reply, answer) = bounded(1);
         let _ = self.asks.send(Ask::Diagnose(reply));
         let patience = self.period * 4 * SIGNS + Duration::from_secs(1);
-        let found = answer.recv_timeout(patience).unwrap_or_else(|_| vec![Peer { rank: 0, how: Gone::Store }]);
+        let found = answer.recv_timeout(patience).unwrap_or_else(|_| no_store(self.world));
         if !found.is_empty() {
             locked(&self.seen.verdict).get_or_insert_with(|| found.clone());
         }
@@ -151,7 +152,7 @@ impl Keeper {
             match asked.recv_timeout(self.period) {
                 Err(RecvTimeoutError::Timeout) => self.tick(),
                 Ok(Ask::Diagnose(reply)) => {
-                    let _ = reply.send(self.diagnose().unwrap_or_else(|_| self.no_store()));
+                    let _ = reply.send(self.diagnose().unwrap_or_else(|_| no_store(self.world)));
                 }
                 Ok(Ask::Say(reason)) => drop(self.say(&reason)),
                 Ok(Ask::Leave(reason, reply)) => {
@@ -171,7 +172,7 @@ impl Keeper {
             let _ = self.beat();
             return;
         }
-        let found = self.look().unwrap_or_else(|_| Some(self.no_store()));
+        let found = self.look().unwrap_or_else(|_| Some(no_store(self.world)));
         if let Some(peers) = found.filter(|peers| !peers.is_empty()) {
             *locked(&self.seen.verdict) = Some(peers);
             if let Some(group) = locked(&self.seen.group).upgrade() {
@@ -276,10 +277,6 @@ impl Keeper {
         self.store.get(key, self.period * SIGNS)
     }
 
-    fn no_store(&self) -> Vec<Peer> {
-        vec![Peer { rank: 0, how: Gone::Store }]
-    }
-
     fn say(&mut self, reason: &str) -> Result<(), Refusal> {
         if std::mem::replace(&mut self.said, true) {
             return Ok(());
@@ -309,6 +306,11 @@ impl Keeper {
         }
         Ok(())
     }
+}
+
+/// Who is gone where the store does not answer: rank 0, unless this is rank 0, whose own store is late where the machine is busy.
+fn no_store(world: World) -> Vec<Peer> {
+    if world.is_first() { Vec::new() } else { vec![Peer { rank: 0, how: Gone::Store }] }
 }
 
 /// One peer a line: `RANK\tHOW\tTEXT`.

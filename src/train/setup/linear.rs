@@ -85,7 +85,7 @@ impl<'a> Bench<'a> {
             position,
             config,
             self.place,
-            &**self.comm,
+            self.comm,
             stop,
         )?;
         records.summary(&position, None)?;

@@ -161,7 +161,7 @@ fn go(
     mut position: Position,
     config: &Config,
     place: &Place,
-    comm: &dyn Comm,
+    comm: &Arc<dyn Comm>,
     stop: &AtomicBool,
 ) -> Result<Position, TrainError> {
     if config.eval_only {

@@ -67,8 +67,7 @@ pub(super) fn pretrain(
         config.views()
     ));
     records.say(&describe(&task.learner.encoder, &data, device));
-    let position =
-        go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, place, &**comm, stop)?;
+    let position = go(&mut records, &task, &mut optimizer, planner, &data.train, position, config, place, comm, stop)?;
 
     let ended = Some(position.iter) == config.iters || config.eval_only;
     let judgement = match &data.test {
