@@ -1,7 +1,7 @@
 //! THE table of keys: name, aliases, type, default, meaning. Defaults are the published code's; an unset key (`None`) is filled
 //! by [`resolve`](super::resolve) from what it depends on.
 
-use super::bytes::Bytes;
+use super::byte_count::Bytes;
 use super::data_path::DataPath;
 use super::table::{Group, Key, keys};
 use super::value::{

@@ -10,7 +10,7 @@
 //!
 //! Not here: environment variables (a closure is passed in), the dataset's size, devices.
 
-mod bytes;
+mod byte_count;
 mod check;
 mod data_path;
 mod error;
@@ -24,7 +24,7 @@ mod specs;
 mod table;
 mod value;
 
-pub use bytes::{Bytes, parse_bytes};
+pub use byte_count::{Bytes, parse_bytes};
 pub use data_path::DataPath;
 pub use error::{ConfigError, Origin};
 pub use help::help;

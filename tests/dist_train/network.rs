@@ -22,18 +22,15 @@ inside ip link set metacl1 up
 /// Rank 0 here, rank 1 there; the wire goes down once the run is at work. Both must end by themselves.
 const CUT: &str = r#"
 export WORLD_SIZE=2 LOCAL_RANK=0 MASTER_ADDR=10.77.0.1 MASTER_PORT=29500
-RANK=0 "$@" > rank0.txt 2>&1 & first=$!
-RANK=1 nsenter --net --target $other "$@" > rank1.txt 2>&1 & second=$!
-tries=0
+RANK=0 timeout -s KILL 150 "$@" > rank0.txt 2>&1 & first=$!
+RANK=1 timeout -s KILL 150 nsenter --net --target $other "$@" > rank1.txt 2>&1 & second=$!
 until [ "$(cat "$RUN/metrics.jsonl" 2>/dev/null | wc -l)" -ge 8 ]; do
-  tries=$((tries + 1)); [ $tries -lt 1200 ] || { cat rank0.txt rank1.txt; kill -9 $first $second; exit 9; }
+  kill -0 $first || break
   sleep 0.1
 done
 ip link set metacl0 down
-( sleep 90; kill -9 $first $second ) & guard=$!
 wait $first || a=$?
 wait $second || b=$?
-kill $guard
 cat rank0.txt; echo ---; cat rank1.txt; echo "--- $a $b"
 "#;
 

@@ -1,6 +1,6 @@
 //! The sum of all ranks' gradients, begun while the backward pass still runs. `bucket`: gradients that travel together.
 //!
-//! Torch tells when it has finished a parameter's gradient ([`autograd::on_gradient`]). The first update only learns the order in which that
+//! Torch tells when it has finished a parameter's gradient ([`on_gradient`]). The first update only learns the order in which that
 //! happens, last layers first; from then on gradients travel in buckets cut along rank 0's order, each begun when its last gradient is there, while
 //! the pass goes on with the layers before. Buckets begin in one order on all ranks, since all run the same graph.
 

@@ -1,12 +1,12 @@
 //! Checkpoints: files of a network's tensors, under torchvision's names, and of the optimizer's state, under `optim.`.
 //!
-//! - [`write()`], [`Checkpoint::read`]: one file. `folder`: the files of a run. `bytes`: tensors as bytes.
+//! - [`write()`], [`Checkpoint::read`]: one file. `folder`: the files of a run. `tensors`: their bytes as bytes.
 //!
 //! Not here: the file's layout and what it says about itself ([`weights`]), which tensors a network has (`nn`), what a state means
 //! (`optim`).
 
-mod bytes;
 mod folder;
+mod tensors;
 
 use std::collections::HashMap;
 use std::fs;
@@ -20,8 +20,8 @@ use super::atomic;
 use crate::config::{Arch, Value};
 use crate::weights;
 pub use crate::weights::{CheckpointError, Meta, read_meta};
-pub(super) use bytes::{Stored, tensor as to_tensor};
 pub use folder::{Newest, keep_last, newest, numbered_path, previous_path, rolling_path};
+pub(super) use tensors::{Stored, tensor as to_tensor};
 
 /// Before the name of a tensor of the optimizer's state.
 const OPTIM: &str = "optim.";
@@ -102,7 +102,7 @@ impl Checkpoint {
         let weights::Verified { meta, digest, tensors } = weights::verify(path, &file)?;
         let (mut model, mut optimizer) = (HashMap::new(), HashMap::new());
         for (name, view) in &tensors {
-            let tensor = bytes::tensor(path, name, view)?;
+            let tensor = tensors::tensor(path, name, view)?;
             match name.strip_prefix(OPTIM) {
                 Some(name) => optimizer.insert(name.to_owned(), tensor),
                 None => model.insert(name.clone(), tensor),
