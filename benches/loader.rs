@@ -113,7 +113,7 @@ fn by_hand(
             for group in groups {
                 let region = shared.unwrap_or_else(|| plan.views[group[0]].region(size));
                 let want = Want { region, verify: stored.check_parts };
-                let region = decoder.decode(codec, stored.bytes, size, want).expect("sound");
+                let region = decoder.decode(codec, &stored.bytes, size, want).expect("sound");
                 for &row in group {
                     let out = &mut batch[row * row_bytes..][..row_bytes];
                     renderer.render(region, size, &plan.views[row], out).expect("a drawn plan fits");

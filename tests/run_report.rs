@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicBool;
 use metacl::config::{self, Loaded};
 use metacl::dist::launch::Placed;
 use metacl::image::Size;
-use metacl::shard::{Codec, NewSample, SplitWriter, WriteOptions};
+use metacl::shard::{Codec, NewSample, SplitWriter, Storage, WriteOptions};
 use metacl::train::{self, Console, report};
 
 mod train_support;
@@ -41,7 +41,8 @@ fn run(folder: &Path, id: &str, more: &[&str]) -> PathBuf {
     let config::Command::Run(loaded) = config::load(&arguments, &|_| None).unwrap() else { panic!("no run") };
     let loaded: Loaded = *loaded;
     let console = Console { out: Box::new(io::sink()), is_terminal: false };
-    train::run(&loaded, console, &folder.join("logs"), &Placed::alone(), &AtomicBool::new(false)).unwrap();
+    train::run(&loaded, console, &folder.join("logs"), &Placed::alone(), &Storage::default(), &AtomicBool::new(false))
+        .unwrap();
     folder.join("logs/default/runs").join(id)
 }
 

@@ -6,6 +6,7 @@ mod train_support;
 
 use std::process::Command;
 
+use metacl::shard::Storage;
 use metacl::train::TrainError;
 use metacl::train::setup::{StepBench, step_bench};
 use train_support::{dataset, lines, loaded, run};
@@ -21,13 +22,14 @@ fn timed_steps_are_those_of_a_run() {
         run(&loaded, &logs, "").unwrap();
         let logged = lines(&logs.join("default/runs").join(more[1]));
         let bench = StepBench { warmup: 2, blocks: 2, steps: 2, synthetic: false };
-        let figures = step_bench(&loaded.config, &bench).unwrap();
+        let figures = step_bench(&loaded.config, &Storage::default(), &bench).unwrap();
         // The sixth step's loss is on the log's sixth line.
         assert_eq!(serde_json::json!(figures.loss), logged[5]["train_loss"], "{more:?}");
         assert_eq!((figures.steps, figures.rows, figures.batch_size), (4, 16, 8));
         assert!(figures.step_ms_range[0] <= figures.step_ms && figures.step_ms <= figures.step_ms_range[1]);
         assert!((0.0..=1.0).contains(&figures.data_wait_share), "{figures:?}");
-        let synthetic = step_bench(&loaded.config, &StepBench { synthetic: true, ..bench }).unwrap();
+        let synthetic =
+            step_bench(&loaded.config, &Storage::default(), &StepBench { synthetic: true, ..bench }).unwrap();
         assert!(synthetic.loss.is_finite() && synthetic.data_wait_share == 0.0 && synthetic.views.is_none());
     }
 }
@@ -37,7 +39,7 @@ fn an_evaluation_has_no_steps_to_time() {
     let folder = tempfile::tempdir().unwrap();
     let loaded = loaded(folder.path(), &["--problem", "eval"]);
     let bench = StepBench { warmup: 0, blocks: 1, steps: 1, synthetic: true };
-    assert!(matches!(step_bench(&loaded.config, &bench), Err(TrainError::Config(_))));
+    assert!(matches!(step_bench(&loaded.config, &Storage::default(), &bench), Err(TrainError::Config(_))));
 }
 
 #[test]

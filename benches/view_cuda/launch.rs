@@ -66,7 +66,7 @@ pub(crate) fn icons(bench: &Bench, report: &mut Report) -> Outcome<()> {
     for number in 0..bench.scale.icon_batch as usize {
         let stored = set.stored(shuffled(number) as u64)?;
         let mut planes = Planes::default();
-        let decoded = decoder.decode(stored.info.codec, stored.bytes, size, Want::all(size))?.pixels.interleaved();
+        let decoded = decoder.decode(stored.info.codec, &stored.bytes, size, Want::all(size))?.pixels.interleaved();
         planes.copy_from(metacl::image::PixelsRef::new(&decoded, size).expect("HWC"));
         pixels.push(planes);
     }

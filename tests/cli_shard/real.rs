@@ -73,7 +73,7 @@ fn photos_keep_their_coefficients() {
         let (file, record) = (fs::read(&path).unwrap(), set.record(index).unwrap());
         if set.info(index).unwrap().codec == Codec::Coef {
             let expected = jpeg_coefficients(&file, Limits::default(), None).unwrap();
-            assert!(metacl::coef::coefficients(record).unwrap() == expected, "{}", path.display());
+            assert!(metacl::coef::coefficients(&record).unwrap() == expected, "{}", path.display());
             recoded += 1;
         } else {
             assert!(record == file, "{}", path.display());

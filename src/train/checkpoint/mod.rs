@@ -1,6 +1,6 @@
 //! Checkpoints: files of a network's tensors, under torchvision's names, and of the optimizer's state, under `optim.`.
 //!
-//! - [`write()`], [`Checkpoint::read`]: one file. `folder`: the files of a run. `tensors`: their bytes as bytes.
+//! - [`write()`], [`Checkpoint::read`]: one file. `folder`: the files of a run. `tensors`: tensors as bytes.
 //!
 //! Not here: the file's layout and what it says about itself ([`weights`]), which tensors a network has (`nn`), what a state means
 //! (`optim`).
