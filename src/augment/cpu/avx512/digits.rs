@@ -18,6 +18,7 @@ pub(super) const MOST_QUADS: usize = 4;
 pub(super) const STRIP: usize = 32;
 
 /// Shows `place` the digits of all weights of `axis`: output, number of four taps, and what [`digits`] makes of them.
+#[expect(clippy::needless_range_loop, reason = "the same lane of four vectors")]
 pub(super) fn each_quad(axis: &Axis, mut place: impl FnMut(usize, usize, [u32; DIGITS])) {
     for (group, weights) in axis.weights.chunks_exact(axis.taps).enumerate() {
         for (quad, taps) in weights.chunks(QUAD).enumerate() {
@@ -46,6 +47,7 @@ fn digits(weights: [i32; QUAD]) -> [u32; DIGITS] {
 
 /// Twice sixteen sums with the same weights, in 2^-6 of a level, half a level included.
 #[inline]
+#[expect(clippy::needless_range_loop, reason = "the same digit of each weight")]
 #[target_feature(enable = "avx512f,avx512vnni")]
 pub(super) fn sums<const QUADS: usize>(
     taps: &[[__m512i; QUADS]; 2],
