@@ -13,7 +13,7 @@ pub fn to_unit_f32(levels: &[u8], out: &mut [f32]) {
     match Kernels::fastest().0 {
         Kind::Scalar => {}
         Kind::Avx2(cpu) => return cpu.to_unit_f32(levels, out),
-        Kind::Avx512(cpu) => return cpu.to_unit_f32(levels, out),
+        Kind::Avx512(cpu) => return cpu.avx2().to_unit_f32(levels, out),
     }
     one_by_one(levels, out);
 }

@@ -21,7 +21,7 @@ pub(super) fn load_u8(from: &[u8; 16]) -> __m128i {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn store_u8(to: &mut [u8; 32], value: __m256i) {
+pub(in super::super) fn store_u8(to: &mut [u8; 32], value: __m256i) {
     // SAFETY: writes the 32 bytes of `to`.
     unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), value) }
 }

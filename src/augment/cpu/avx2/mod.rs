@@ -17,15 +17,15 @@ mod blur;
 mod colour;
 mod down;
 mod hue;
-mod lanes;
+pub(super) mod lanes;
 mod resample;
-pub(super) mod small;
+mod small;
 pub(super) mod tables;
 mod turn;
 mod unit;
 
 pub(super) use blur::Blur;
-pub(super) use resample::Resizer;
+pub(super) use resample::{Resizer, kept};
 
 /// Proof that the CPU has AVX2 and FMA.
 #[derive(Clone, Copy)]

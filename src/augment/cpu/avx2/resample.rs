@@ -23,13 +23,15 @@ pub(in super::super) struct Resizer {
     small: Option<Small>,
 }
 
-/// Largest input and view whose tables are kept.
-const KEPT: u32 = 64;
+/// Largest input whose tables are kept for views of `spec`: 64 pixels for views no larger.
+pub(in super::super) fn kept(spec: ViewSpec) -> u32 {
+    const KEPT: u32 = 64;
+    if spec.size <= KEPT { KEPT } else { 0 }
+}
 
 impl Resizer {
     pub(in super::super) fn new(cpu: Avx2, spec: ViewSpec) -> Self {
-        let kept = if spec.size <= KEPT { KEPT } else { 0 };
-        let (columns, rows) = (Tables::new(kept), Tables::new(kept));
+        let (columns, rows) = (Tables::new(kept(spec)), Tables::new(kept(spec)));
         let (window, small) = (Window::default(), Small::new(spec));
         Self { cpu, spec, axis: Axis::default(), columns, rows, window, small }
     }

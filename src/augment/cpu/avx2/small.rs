@@ -15,9 +15,9 @@ use crate::augment::weights::{WEIGHT_BITS, level};
 use crate::image::{PAD, PlanesRef, Size};
 
 /// Width and height of the views.
-pub(in super::super) const SIDE: usize = 32;
+const SIDE: usize = 32;
 /// Most taps of an output.
-pub(in super::super) const TAPS: usize = 4;
+const TAPS: usize = 4;
 /// Bytes of a row that may be read: sixteen from the last pixel on.
 const REACH: usize = SIDE + 16;
 const _: () = assert!(REACH <= PAD);
@@ -86,7 +86,7 @@ impl Small {
 }
 
 /// Tap `tap` of output `x`.
-pub(in super::super) fn weight(axis: &Axis, x: usize, tap: usize) -> i32 {
+fn weight(axis: &Axis, x: usize, tap: usize) -> i32 {
     assert!(axis.taps <= TAPS, "{} taps", axis.taps);
     if tap < axis.taps { axis.weights[x / 8 * axis.taps + tap][x % 8] } else { 0 }
 }

@@ -2,6 +2,8 @@
 
 use std::arch::x86_64::*;
 
+use super::super::avx2::lanes::store_u8;
+
 /// 64 bytes, aligned as vectors are.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -53,6 +55,16 @@ pub(super) fn load_part(from: &[u8]) -> __m512i {
 pub(super) fn store_part(to: &mut [u8], value: __m512i) {
     // SAFETY: writes the bytes of `to` alone, as above.
     unsafe { _mm512_mask_storeu_epi8(to.as_mut_ptr().cast(), first(to.len()), value) }
+}
+
+/// The first bytes of `value`, at most 32, all of them without a mask.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn store_low(to: &mut [u8], value: __m512i) {
+    match to.try_into() {
+        Ok(to) => store_u8(to, _mm512_castsi512_si256(value)),
+        Err(_) => store_part(to, value),
+    }
 }
 
 /// A bit for each of the first `count` bytes.

@@ -1,21 +1,21 @@
 //! Stages for CPUs with AVX-512 and its byte permutes and dot products (VBMI, VNNI), equal to the scalar ones to the byte
 //! (`tests/views_agree.rs`). Where they gain nothing, the stages of [`avx2`](super::avx2) are used.
 //!
-//! - `resample`: which way a crop is resized. `small`: both passes for views of 32 pixels. `digits`: weights for dot products of bytes.
-//! - `colour`: a pass of operations. `blend`, `hue`: the operations. `pixels`: loops over planes. `unit`: levels to f32.
+//! - `resample`: which way a crop is resized, and how the passes, `across` and `down`, interlock. `digits`: sums by dot products of bytes.
+//! - `colour`: a pass of operations. `blend`, `hue`: the operations. `pixels`: loops over planes.
 //! - `lanes`: loads, stores and tables, which hold the unsafe code.
 //!
 //! 512-bit operations count double on the CPUs that this was measured on: what gains is doing with fewer of them.
 
+mod across;
 mod blend;
 mod colour;
 mod digits;
+mod down;
 mod hue;
 mod lanes;
 mod pixels;
 mod resample;
-mod small;
-mod unit;
 
 pub(super) use resample::Resizer;
 
