@@ -130,7 +130,7 @@ impl Records {
             records.say(&format!("note: {note}"));
         }
         records.say(&format!("run {}", records.run.path().display()));
-        let damaged = records.run.damaged_checkpoints().iter().map(|error| format!("warning: {error}"));
+        let damaged = records.run.damaged_checkpoints().map(|error| format!("warning: set aside: {error}"));
         damaged.collect::<Vec<_>>().iter().for_each(|line| records.say(line));
         Ok(records)
     }

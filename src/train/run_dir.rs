@@ -87,6 +87,7 @@ impl RunDir {
             (None, Some(saved)) if config.seeds > 1 => config.seed = config.seed.or(saved.seed),
             _ => {}
         }
+        newest.set_damaged_aside()?;
         config.seed.get_or_insert(seed);
         atomic::replace_text(&saved_path, &config.to_yaml()).map_err(|reason| failed(&saved_path, "write", reason))?;
         Ok(RunDir { path, newest, _lock: lock })
@@ -102,9 +103,9 @@ impl RunDir {
         self.newest.path.as_deref()
     }
 
-    /// What is wrong with the checkpoints that seem newer than that one.
-    pub fn damaged_checkpoints(&self) -> &[CheckpointError] {
-        &self.newest.damaged
+    /// What is wrong with the checkpoints that seem newer than that one; they were set aside.
+    pub fn damaged_checkpoints(&self) -> impl Iterator<Item = &CheckpointError> {
+        self.newest.damaged.iter().map(|(_, error)| error)
     }
 }
 

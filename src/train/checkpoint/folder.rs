@@ -27,8 +27,24 @@ pub fn previous_path(folder: &Path) -> PathBuf {
 pub struct Newest {
     /// The newest checkpoint that is whole; `None` where there is none at all.
     pub path: Option<PathBuf>,
-    /// Those that seem newer and are damaged.
-    pub damaged: Vec<CheckpointError>,
+    /// Those that seem newer and are damaged: the file, and what is wrong.
+    pub damaged: Vec<(PathBuf, CheckpointError)>,
+}
+
+impl Newest {
+    /// Gives damaged files other names, `NAME.damaged`, so that the run takes none of them for a checkpoint again.
+    ///
+    /// # Errors
+    /// Where a file cannot be renamed.
+    pub fn set_damaged_aside(&self) -> Result<()> {
+        for (path, _) in &self.damaged {
+            let mut aside = path.clone().into_os_string();
+            aside.push(".damaged");
+            let failed = |reason| CheckpointError::Io { path: path.clone(), action: "set aside", reason };
+            fs::rename(path, aside).map_err(failed)?;
+        }
+        Ok(())
+    }
 }
 
 /// The whole checkpoint in `folder` with the most iterations: each is read and verified, from the newest on, until one is.
@@ -40,11 +56,11 @@ pub fn newest(folder: &Path) -> Result<Newest> {
     for (_, path) in by_age(folder)? {
         match Checkpoint::read(&path) {
             Ok(_) => return Ok(Newest { path: Some(path), damaged }),
-            Err(error) if error.is_damage() => damaged.push(error),
+            Err(error) if error.is_damage() => damaged.push((path, error)),
             Err(error) => return Err(error),
         }
     }
-    if damaged.is_empty() { Ok(Newest::default()) } else { Err(damaged.swap_remove(0)) }
+    if damaged.is_empty() { Ok(Newest::default()) } else { Err(damaged.swap_remove(0).1) }
 }
 
 /// All checkpoints of `folder`, the newest first; one that does not say its iteration counts by its name, the rolling ones as the newest.
