@@ -30,9 +30,8 @@ pub(super) trait Ring<S>: Send + Sync {
 /// A finished batch; dropping it frees its slot for a later step.
 pub struct Batch<S = RowBuffer> {
     job: Arc<Job>,
-    /// The job's plan as it came to be, where samples were replaced.
-    plan: Option<EpisodePlan>,
-    replaced: Vec<Replaced>,
+    /// Where samples were replaced: the plan as it came to be, and which they were.
+    replaced: Option<Box<(EpisodePlan, Vec<Replaced>)>>,
     ring: Arc<dyn Ring<S>>,
     free: Sender<()>,
 }
@@ -41,24 +40,22 @@ impl<S> Batch<S> {
     pub(super) fn new(job: Arc<Job>, ring: Arc<dyn Ring<S>>, free: Sender<()>) -> Self {
         let mut stand_ins = std::mem::take(&mut *locked(&job.stand_ins));
         stand_ins.sort_by_key(|(replaced, _)| replaced.image);
-        let plan = (!stand_ins.is_empty()).then(|| {
-            stand_ins.iter().fold(job.plan.clone(), |mut plan, (replaced, theirs)| {
-                plan.take_image(replaced.image, theirs);
-                plan
-            })
+        let replaced = (!stand_ins.is_empty()).then(|| {
+            let mut plan = job.plan.clone();
+            stand_ins.iter().for_each(|(replaced, theirs)| plan.take_image(replaced.image, theirs));
+            Box::new((plan, stand_ins.into_iter().map(|(replaced, _)| replaced).collect()))
         });
-        let replaced = stand_ins.into_iter().map(|(replaced, _)| replaced).collect();
-        Self { job, plan, replaced, ring, free }
+        Self { job, replaced, ring, free }
     }
 
     /// What it shows.
     pub fn plan(&self) -> &EpisodePlan {
-        self.plan.as_ref().unwrap_or(&self.job.plan)
+        self.replaced.as_ref().map_or(&self.job.plan, |replaced| &replaced.0)
     }
 
     /// Corrupt samples in whose place others stand, by source image; [`plan`](Self::plan) names the others.
     pub fn replaced(&self) -> &[Replaced] {
-        &self.replaced
+        self.replaced.as_ref().map_or(&[], |replaced| &replaced.1)
     }
 
     /// Its memory: all images are in it, and nobody writes until this value is dropped.

@@ -1,5 +1,6 @@
 //! The records of one run: its folder, log, checkpoints, clock and console, behind one face for the loop.
 
+mod checkpoints;
 mod people;
 mod quarantine;
 
@@ -13,17 +14,15 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 use tempfile::TempDir;
 
-use super::checkpoint::{self, Checkpoint, Meta, keep_last, numbered_path};
 use super::log::{Accuracies, RunLog, Summary, TrainLine, write_summary};
 use super::progress::{Progress, Reporter};
 use super::run_dir::RunDir;
-use super::task::{Forward, Metrics, Task};
+use super::task::{Forward, Metrics};
 use super::{TrainError, judge};
-use crate::config::{Config, Loaded, Value};
+use crate::config::{Config, Loaded};
 use crate::device::interop;
 use crate::episode::EpisodePlan;
 use crate::loader::Quarantine;
-use crate::optim::Optimizer;
 
 /// The source that every run has: the dataset, by its identity.
 const DATA: &str = "data";
@@ -177,38 +176,6 @@ impl Records {
         let _ = self.reporter.say(line);
     }
 
-    /// The checkpoint to go on from, verified.
-    ///
-    /// # Errors
-    /// Where it is damaged, of other data, or of another file that the run [depends on](Self::depends_on).
-    pub fn newest_checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
-        let Some(path) = self.newest_path() else { return Ok(None) };
-        let checkpoint = Checkpoint::read(path)?;
-        checkpoint.expect_arch(&self.config.arch.show())?;
-        for (&what, now) in &self.sources {
-            let saved = checkpoint.meta.extra[what].as_str().unwrap_or_default();
-            if saved != now {
-                let (path, saved, now) = (path.to_owned(), saved.to_owned(), now.clone());
-                return Err(match what {
-                    DATA => TrainError::OtherData { path, saved, now },
-                    _ => TrainError::Replaced { path, what, saved, now },
-                });
-            }
-        }
-        Ok(Some(checkpoint))
-    }
-
-    /// Where the run of `checkpoint` stands; says so.
-    ///
-    /// # Errors
-    /// Where the checkpoint does not say.
-    pub fn resume(&mut self, checkpoint: &Checkpoint) -> Result<Position, TrainError> {
-        let position: Position = serde_json::from_value(checkpoint.meta.extra["position"].clone())
-            .map_err(|reason| TrainError::Position { path: checkpoint.path.clone(), reason })?;
-        self.say(&format!("resumed at iteration {} from {}", position.iter, checkpoint.path.display()));
-        Ok(position)
-    }
-
     /// Opens the log at `position` and starts the clock.
     ///
     /// # Errors
@@ -331,45 +298,6 @@ impl Records {
         }
         self.clock.since += start.elapsed();
         Ok(())
-    }
-
-    /// Writes the rolling checkpoint, and the numbered one where `numbered`.
-    ///
-    /// # Errors
-    /// Where a file cannot be written.
-    pub fn checkpoint(
-        &mut self,
-        task: &dyn Task,
-        optimizer: &Optimizer,
-        position: &mut Position,
-        numbered: bool,
-    ) -> Result<(), TrainError> {
-        self.book(position);
-        if self.following.is_some() {
-            return Ok(());
-        }
-        if let Some(log) = &self.log {
-            // Lines up to a checkpoint last as long as the checkpoint.
-            log.sync()?;
-        }
-        let mut extra = serde_json::json!({ "position": position });
-        for (what, digest) in &self.sources {
-            extra[*what] = digest.as_str().into();
-        }
-        let meta = Meta {
-            iter: position.iter,
-            arch: self.config.arch.show(),
-            head: self.config.objective_name(),
-            config_digest: format!("{:032x}", self.config.digest()),
-            seed: self.seed(),
-            extra,
-        };
-        let (folder, model, state) = (self.run.path(), task.state(), optimizer.state());
-        if numbered {
-            checkpoint::write(&numbered_path(folder, position.iter), &meta, &model, &state)?;
-            keep_last(folder, usize::try_from(self.config.keep_checkpoints).unwrap_or(usize::MAX))?;
-        }
-        Ok(checkpoint::write_rolling(folder, &meta, &model, &state)?)
     }
 
     /// Writes `summary.json` and prints what it says.
