@@ -25,7 +25,7 @@ pub struct EpisodeSpec {
     pub task: TaskPolicy,
     /// Size and filter of the views.
     pub view: ViewSpec,
-    /// This process and how many there are: each plans its own part of the same global batch, as [`dealt`] says.
+    /// This process and how many there are: each plans its own part of the same global batch, as [`dealt`](super::rows::dealt) says.
     pub rank: (u32, u32),
 }
 
