@@ -8,7 +8,7 @@ mod train_support;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use train_support::{SHORT, dataset, lines, loaded, run};
+use train_support::{SHORT, damage, dataset, lines, loaded, run};
 
 #[test]
 fn a_stopped_and_resumed_run_equals_an_unbroken_one() {
@@ -102,20 +102,12 @@ fn a_finished_run_is_judged_and_its_encoder_evaluates() {
     assert!(accuracy > 0.9, "{accuracy}");
 }
 
-/// Flips a byte in the records of `samples` of the training split.
-fn damage(data: &Path, samples: &[usize]) {
-    let shard = data.join("train/00000.mcs");
-    let mut bytes = std::fs::read(&shard).unwrap();
-    samples.iter().for_each(|sample| bytes[64 + 3072 * sample + 7] ^= 1);
-    std::fs::write(&shard, bytes).unwrap();
-}
-
 #[test]
 fn a_damaged_record_ends_the_run_with_its_name_where_the_run_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     dataset(&data);
-    damage(&data, &[5]);
+    damage(&data, "train", &[5]);
     let error = run(&loaded(&data, &["--corrupt", "error"]), &folder.path().join("logs"), "").unwrap_err();
     assert!(error.to_string().contains("00000.mcs: sample 5, byte"), "{error}");
 }
@@ -125,7 +117,7 @@ fn damaged_records_give_way_to_others_and_are_listed_up_to_a_share() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     dataset(&data);
-    damage(&data, &[5, 17]);
+    damage(&data, "train", &[5, 17]);
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     let loaded = loaded(&data, &["--max_corrupt", "0.05", "--iters", "10"]);
     let text = run(&loaded, &whole, "").unwrap();
@@ -146,7 +138,7 @@ fn damaged_records_give_way_to_others_and_are_listed_up_to_a_share() {
     }
     assert_eq!(lines(&broken.join("default/runs/a")), lines(&whole.join("default/runs/a")));
 
-    damage(&data, &[30]);
+    damage(&data, "train", &[30]);
     let error = run(&loaded, &folder.path().join("third"), "").unwrap_err();
     assert!(error.to_string().contains("3 of 40 samples are corrupt"), "{error}");
     let list = std::fs::read_to_string(folder.path().join("third/default/runs/a/quarantine.jsonl")).unwrap();

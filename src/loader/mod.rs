@@ -90,7 +90,7 @@ pub enum LoadError {
     /// More corrupt samples than the run puts up with.
     #[error(
         "{count} of {samples} samples are corrupt, more than the share {most} that max_corrupt allows; the first: {first}; \
-         see quarantine.jsonl, mend the dataset with `metacl-shard verify` and `repair`, or raise max_corrupt"
+         see quarantine.jsonl and `metacl-shard verify`, convert the dataset again, or raise max_corrupt"
     )]
     TooManyCorrupt {
         /// Corrupt samples.

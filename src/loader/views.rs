@@ -32,6 +32,8 @@ pub struct LoaderOptions {
     pub delivery: Delivery,
     /// What becomes of corrupt samples.
     pub corrupt: OnCorrupt,
+    /// The largest share of a dataset's samples, 0..=1, that may be corrupt; for whoever counts them ([`Quarantine`](super::Quarantine)).
+    pub max_corrupt: f64,
 }
 
 impl Default for LoaderOptions {
@@ -43,6 +45,7 @@ impl Default for LoaderOptions {
             executor: Executor::default(),
             delivery: Delivery::default(),
             corrupt: OnCorrupt::default(),
+            max_corrupt: 1.0,
         }
     }
 }

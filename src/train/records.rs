@@ -98,7 +98,7 @@ impl Clock {
 impl Drop for Records {
     /// Leaves the console at the start of a line, for whoever writes next, and no corrupt sample unlisted.
     fn drop(&mut self) {
-        let _ = self.list_own_corrupt();
+        let _ = self.list_fresh_corrupt();
         let _ = self.reporter.end_line();
     }
 }
@@ -288,7 +288,6 @@ impl Records {
     ) -> Result<(), TrainError> {
         let start = Instant::now();
         let metrics = evaluate()?;
-        self.list_own_corrupt()?;
         if !metrics.is_empty() {
             let iter = position.iter;
             self.log(iter)?.evaluation(iter, &metrics)?;

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::atomic;
-use super::checkpoint::{self, CheckpointError, Newest};
+use super::checkpoint::{self, Checkpoint, CheckpointError, Newest};
 use crate::config::{Config, ConfigError, Difference};
 
 /// The resolved config.
@@ -101,6 +101,11 @@ impl RunDir {
     /// The checkpoint that the run goes on from; `None` where it is new.
     pub fn newest_checkpoint(&self) -> Option<&Path> {
         self.newest.path.as_deref()
+    }
+
+    /// Its content, once: it takes the memory of a network and its optimizer.
+    pub fn take_newest_checkpoint(&mut self) -> Option<Checkpoint> {
+        self.newest.checkpoint.take()
     }
 
     /// What is wrong with the checkpoints that seem newer than that one; they were set aside.

@@ -19,6 +19,10 @@ impl Bench {
         Self(folder)
     }
 
+    pub(crate) fn data(&self) -> PathBuf {
+        self.0.path().join("data")
+    }
+
     /// The program with the short run's flags and `more`, without a launcher's variables.
     pub(crate) fn command(&self, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_metacl-train"));

@@ -35,6 +35,14 @@ pub fn dataset(folder: &Path) {
     }
 }
 
+/// Flips a byte in the records of `samples` of a split of [`dataset`].
+pub fn damage(data: &Path, split: &str, samples: &[usize]) {
+    let shard = data.join(split).join("00000.mcs");
+    let mut bytes = std::fs::read(&shard).unwrap();
+    samples.iter().for_each(|sample| bytes[64 + 3072 * sample + 7] ^= 1);
+    std::fs::write(&shard, bytes).unwrap();
+}
+
 /// Flags of a short run that logs every step.
 pub const SHORT: &[&str] = &[
     "--arch",

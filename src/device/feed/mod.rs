@@ -122,12 +122,7 @@ impl Feeder {
     }
 
     fn new(loader: LoaderOptions, device: Device, renderer: Renderer) -> Self {
-        Self { loader, device, renderer, quarantine: Arc::new(Quarantine::new(1.0)) }
-    }
-
-    /// As it is, but with no more than the share `most` of a dataset's samples corrupt.
-    pub fn with_most_corrupt(self, most: f64) -> Self {
-        Self { quarantine: Arc::new(Quarantine::new(most)), ..self }
+        Self { loader, device, renderer, quarantine: Arc::new(Quarantine::new(loader.max_corrupt)) }
     }
 
     /// The corrupt samples that its feeds met.
@@ -304,8 +299,7 @@ impl Feed {
         let note = |replaced: &[Replaced]| self.quarantine.note(&self.set, replaced);
         match &mut self.way {
             Way::Threads(loader) => {
-                let Some(batch) = loader.next().transpose()? else { return Ok(None) };
-                note(batch.replaced())?;
+                let Some(batch) = ways::next(loader, &note)? else { return Ok(None) };
                 let images = Some(super::images(&batch, view, device));
                 Ok(Some(Batch { rows: batch.plan().views.len() as i64, images, plan: batch.plan().clone() }))
             }

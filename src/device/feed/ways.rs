@@ -10,11 +10,21 @@ use crate::augment::cuda::{MixArgs, ValueKind};
 use crate::device::{interop, unit};
 use crate::episode::{EpisodePlan, MixPlan};
 use crate::gpu::{DeviceBuffer, Gpu, RawStream, Stream};
-use crate::loader::{LoadError, Loader, Parcel, Replaced};
+use crate::loader::{self, LoadError, Loader, Parcel, Replaced};
 use crate::stage::{Rendered, Resident, Stage, Uploader};
 
 /// Takes down the corrupt samples of a batch.
 pub(super) type Note<'a> = &'a dyn Fn(&[Replaced]) -> Result<(), LoadError>;
+
+/// The next batch of `loader`, its corrupt samples noted.
+pub(super) fn next<S: Send + Sync + 'static>(
+    loader: &mut Loader<S>,
+    note: Note<'_>,
+) -> Result<Option<loader::Batch<S>>, FeedError> {
+    let Some(batch) = loader.next().transpose()? else { return Ok(None) };
+    note(batch.replaced())?;
+    Ok(Some(batch))
+}
 
 /// Fields go in order: the uploader waits before the slots that it copies from go.
 pub(super) struct Uploads {
@@ -44,8 +54,7 @@ impl Uploads {
     ) -> Result<Option<Batch>, FeedError> {
         let Self { uploader, loader } = self;
         uploader.keep_at_most(1)?;
-        let Some(batch) = loader.next().transpose()? else { return Ok(None) };
-        note(batch.replaced())?;
+        let Some(batch) = next(loader, note)? else { return Ok(None) };
         if batch.plan().images() == 0 {
             return Ok(Some(Batch::of_nothing(batch.plan(), view, device)));
         }
@@ -73,8 +82,7 @@ impl Staged {
         let (plan, rendered) = match source {
             Source::Parcels(loader, slots) => {
                 stage.keep_at_most(*slots - 1)?;
-                let Some(batch) = loader.next().transpose()? else { return self.end() };
-                note(batch.replaced())?;
+                let Some(batch) = next(loader, note)? else { return self.end() };
                 let plan = batch.plan().clone();
                 if plan.images() == 0 {
                     return Ok(Some(Batch::of_nothing(&plan, view, device)));

@@ -27,6 +27,8 @@ pub fn previous_path(folder: &Path) -> PathBuf {
 pub struct Newest {
     /// The newest checkpoint that is whole; `None` where there is none at all.
     pub path: Option<PathBuf>,
+    /// Its content, which was read to know.
+    pub checkpoint: Option<Checkpoint>,
     /// Those that seem newer and are damaged: the file, and what is wrong.
     pub damaged: Vec<(PathBuf, CheckpointError)>,
 }
@@ -55,7 +57,7 @@ pub fn newest(folder: &Path) -> Result<Newest> {
     let mut damaged = Vec::new();
     for (_, path) in by_age(folder)? {
         match Checkpoint::read(&path) {
-            Ok(_) => return Ok(Newest { path: Some(path), damaged }),
+            Ok(checkpoint) => return Ok(Newest { path: Some(path), checkpoint: Some(checkpoint), damaged }),
             Err(error) if error.is_damage() => damaged.push((path, error)),
             Err(error) => return Err(error),
         }

@@ -12,9 +12,10 @@ impl Records {
     ///
     /// # Errors
     /// Where it is damaged, of other data, or of another file that the run [depends on](Self::depends_on).
-    pub fn newest_checkpoint(&self) -> Result<Option<Checkpoint>, TrainError> {
+    pub fn newest_checkpoint(&mut self) -> Result<Option<Checkpoint>, TrainError> {
+        let held = self.run.take_newest_checkpoint();
         let Some(path) = self.newest_path() else { return Ok(None) };
-        let checkpoint = Checkpoint::read(path)?;
+        let checkpoint = held.map_or_else(|| Checkpoint::read(path), Ok)?;
         checkpoint.expect_arch(&self.config.arch.show())?;
         for (&what, now) in &self.sources {
             let saved = checkpoint.meta.extra[what].as_str().unwrap_or_default();

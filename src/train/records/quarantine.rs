@@ -34,24 +34,24 @@ impl Records {
     /// [`LoadError::TooManyCorrupt`](crate::loader::LoadError::TooManyCorrupt) where ranks together met too many.
     pub fn list_corrupt(&mut self, comm: &dyn Comm) -> Result<(), TrainError> {
         let Some(quarantine) = self.quarantine.clone() else { return Ok(()) };
-        if comm.world().size() == 1 {
-            return self.list_own_corrupt();
+        let mut added = Ok(());
+        if comm.world().size() > 1 {
+            let own = if self.following.is_some() { quarantine.take_fresh() } else { Vec::new() };
+            let lines: String = own.iter().map(line).collect();
+            let told = comm.exchange(lines.as_bytes())?;
+            if self.following.is_none() {
+                added = quarantine.add(told.iter().flat_map(|bytes| parse(bytes)));
+            }
         }
-        let own = if self.following.is_some() { quarantine.take_fresh() } else { Vec::new() };
-        let lines: String = own.iter().map(line).collect();
-        let told = comm.exchange(lines.as_bytes())?;
-        if self.following.is_some() {
-            return Ok(());
-        }
-        let added = quarantine.add(told.iter().flat_map(|bytes| parse(bytes)));
-        self.list_own_corrupt()?;
+        self.list_fresh_corrupt()?;
         Ok(added?)
     }
 
-    /// Lists what this process met or was told of since the last call.
-    pub(super) fn list_own_corrupt(&mut self) -> Result<(), TrainError> {
-        let fresh = self.quarantine.as_ref().map(|quarantine| quarantine.take_fresh()).unwrap_or_default();
-        let (Some(first), None) = (fresh.first(), &self.following) else { return Ok(()) };
+    /// Lists what this process met or was told of since the last call; one that follows keeps it for [`list_corrupt`](Self::list_corrupt).
+    pub(super) fn list_fresh_corrupt(&mut self) -> Result<(), TrainError> {
+        let (Some(quarantine), None) = (&self.quarantine, &self.following) else { return Ok(()) };
+        let fresh = quarantine.take_fresh();
+        let Some(first) = fresh.first() else { return Ok(()) };
         let path = self.quarantine_path();
         let lines: String = fresh.iter().map(line).collect();
         let append = |path: &Path| {

@@ -1,20 +1,15 @@
 //! Few-shot evaluation: labelled episodes on frozen features of the held-out images.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use serde::Serialize;
 
 use super::parts::embed_spec;
-use super::place::Place;
 use super::subject::{saved_encoder, spec, stem_note, subject};
-use super::{Data, no_test, ranks};
-use crate::config::{Config, FewShotHead, Loaded};
-use crate::dist::Comm;
+use super::{Data, Given, no_test, ranks};
+use crate::config::{Config, FewShotHead};
 use crate::eval::few_shot::{self, Episodes, Solver, Task};
 use crate::eval::{EvalError, Interval, embed};
 use crate::nn::Mode;
-use crate::shard::{NO_LABEL, ShardSet, Storage};
+use crate::shard::{NO_LABEL, ShardSet};
 use crate::train::{Console, Position, TrainError};
 
 /// `summary.json` of a few-shot evaluation.
@@ -38,14 +33,8 @@ struct Row {
     accuracy: Interval,
 }
 
-pub(super) fn evaluate(
-    loaded: &Loaded,
-    console: Console,
-    logs: &Path,
-    place: &Place,
-    storage: &Storage,
-    comm: &Arc<dyn Comm>,
-) -> Result<(), TrainError> {
+pub(super) fn evaluate(given: Given<'_>, console: Console) -> Result<(), TrainError> {
+    let Given { loaded, logs, place, storage, comm, .. } = given;
     let (config, device) = (&loaded.config, place.device);
     let test = Data::held_out(config, storage)?.ok_or_else(|| no_test(config))?;
     check(config, &test)?;
@@ -79,6 +68,7 @@ pub(super) fn evaluate(
     for line in table(config, &rows) {
         records.say(&line);
     }
+    records.list_corrupt(&**comm)?;
     records.other_summary(&Summary {
         ways: config.ways,
         eval_queries: config.eval_queries,

@@ -93,6 +93,7 @@ impl<'a> Bench<'a> {
             self.comm,
             stop,
         )?;
+        records.list_corrupt(&**self.comm)?;
         records.summary(&position, None)?;
         Ok(position)
     }

@@ -65,6 +65,17 @@ pub fn run(
     done
 }
 
+/// What every kind of run is given.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    loaded: &'a Loaded,
+    logs: &'a Path,
+    place: &'a Place,
+    storage: &'a Storage,
+    comm: &'a Arc<dyn Comm>,
+    stop: &'a AtomicBool,
+}
+
 /// The run of this rank of `comm`.
 fn among(
     comm: &Arc<dyn Comm>,
@@ -76,12 +87,11 @@ fn among(
     stop: &AtomicBool,
 ) -> Result<(), TrainError> {
     let place = place.open(&loaded.config, Cores::among(&**comm)?)?;
+    let given = Given { loaded, logs, place: &place, storage, comm, stop };
     match loaded.config.problem {
-        Problem::SimClr | Problem::Byol | Problem::Simsiam => {
-            pretrain::pretrain(loaded, console, logs, &place, storage, comm, stop)
-        }
-        Problem::FewShotEval => few_shot::evaluate(loaded, console, logs, &place, storage, comm),
-        _ => seeds::evaluate(loaded, console, logs, &place, storage, comm, stop),
+        Problem::SimClr | Problem::Byol | Problem::Simsiam => pretrain::pretrain(given, console),
+        Problem::FewShotEval => few_shot::evaluate(given, console),
+        _ => seeds::evaluate(given, console),
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn loader_options(config: &Config, cores: usize) -> LoaderOptions {
     };
     let workers = config.workers.map_or(cores, |workers| workers as usize);
     let limits = Limits { max_pixels: config.max_pixels };
-    LoaderOptions { workers, corrupt, limits, ..LoaderOptions::default() }
+    LoaderOptions { workers, corrupt, limits, max_corrupt: config.max_corrupt, ..LoaderOptions::default() }
 }
 
 pub(in crate::train) fn arch(arch: config::Arch) -> Arch {

@@ -48,7 +48,7 @@ impl Place {
         let gpu = machine.gpu().filter(|_| device.is_cuda()).cloned();
         let cores = Cores::of_one();
         let loader = loader_options(config, cores.share());
-        let feeder = Feeder::on_cpu(loader, device).with_most_corrupt(config.max_corrupt);
+        let feeder = Feeder::on_cpu(loader, device);
         Ok(Self { device, views, feeder, loader, cores, decode, gpu, note: machine.note() })
     }
 
@@ -63,7 +63,7 @@ impl Place {
         if place.device.is_cuda() {
             gpu::relieve_with(interop::empty_cache);
         }
-        let Route::Cuda { ordinal } = place.views.route else { return Ok(place.on_cpu(config)) };
+        let Route::Cuda { ordinal } = place.views.route else { return Ok(place.on_cpu()) };
         let folder = (!config.kernel_cache.is_empty()).then(|| PathBuf::from(&config.kernel_cache));
         match Engine::open(ordinal, &Cache { folder }) {
             Ok(engine) => {
@@ -71,25 +71,24 @@ impl Place {
                     config::GpuDecode::Host => Expansions::Host,
                     config::GpuDecode::Device => Expansions::Device,
                 };
-                let feeder = Feeder::by_kernels(place.loader, place.device, engine, expansions)
-                    .with_most_corrupt(config.max_corrupt);
+                let feeder = Feeder::by_kernels(place.loader, place.device, engine, expansions);
                 Ok(Self { feeder, ..place })
             }
             Err(error) if augment(config) == Augment::Cuda => Err(RouteError::Kernels(error).into()),
             Err(error) => {
                 let views = Choice { route: Route::Cpu, why: error.to_string() };
-                Ok(Self { views, decode: None, ..place }.on_cpu(config))
+                Ok(Self { views, decode: None, ..place }.on_cpu())
             }
         }
     }
 
     /// Threads render, for a network on a GPU into memory that it copies from by itself.
-    fn on_cpu(self, config: &Config) -> Self {
+    fn on_cpu(self) -> Self {
         let gpu = if let Device::Cuda(ordinal) = self.device { Gpu::open(ordinal as u32).ok() } else { None };
         // A card that does not open: slower, but right.
         let copied = || Feeder::on_cpu(self.loader, self.device);
         let feeder = gpu.map_or_else(copied, |gpu| Feeder::on_cpu_for(gpu, self.loader, self.device));
-        Self { feeder: feeder.with_most_corrupt(config.max_corrupt), ..self }
+        Self { feeder, ..self }
     }
 
     /// Says it at the start of a run.

@@ -1,20 +1,17 @@
 //! Pre-training: an encoder and a head on episodes.
 
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use tch::Device;
 
 use super::parts::{blank_encoder, embed_spec, episodes, init, objective, optimizer, pretraining, tricks};
-use super::place::Place;
-use super::{Data, describe, go, named_checkpoint, no_test, ranks, same_classes, start};
+use super::{Data, Given, describe, go, named_checkpoint, no_test, ranks, same_classes, start};
 use crate::augment::ViewSpec;
-use crate::config::{Config, Loaded};
+use crate::config::Config;
 use crate::dist::Comm;
 use crate::episode::{EpisodeSpec, Planner};
 use crate::nn::{Encoder, EncoderSpec};
-use crate::shard::{ShardSet, Storage};
+use crate::shard::ShardSet;
 use crate::train::judge::judge;
 use crate::train::pretrain::{Learner, Pretraining};
 use crate::train::{Console, TrainError};
@@ -22,15 +19,8 @@ use crate::train::{Console, TrainError};
 /// Most bytes of raw pixels that the final evaluation embeds; it needs about three times as much.
 const MOST_PIXEL_BYTES: u64 = 4 << 30;
 
-pub(super) fn pretrain(
-    loaded: &Loaded,
-    console: Console,
-    logs: &Path,
-    place: &Place,
-    storage: &Storage,
-    comm: &Arc<dyn Comm>,
-    stop: &AtomicBool,
-) -> Result<(), TrainError> {
+pub(super) fn pretrain(given: Given<'_>, console: Console) -> Result<(), TrainError> {
+    let Given { loaded, logs, place, storage, comm, stop } = given;
     let (config, device, world) = (&loaded.config, place.device, comm.world());
     config.batch_share(world.size().into())?;
     let data = Data::open(config, storage)?;
@@ -78,6 +68,7 @@ pub(super) fn pretrain(
         }
         _ => None,
     };
+    records.list_corrupt(&**comm)?;
     records.summary(&position, judgement)
 }
 

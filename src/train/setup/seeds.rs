@@ -3,20 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 
 use super::linear::Bench;
-use super::place::Place;
-use super::ranks;
+use super::{Given, ranks};
 use crate::config::{Config, Loaded};
-use crate::dist::Comm;
 use crate::eval::Interval;
-use crate::shard::Storage;
 use crate::train::task::Metrics;
 use crate::train::{Console, TrainError};
 
@@ -51,15 +45,8 @@ impl Write for Shared {
 }
 
 /// Evaluates under `seeds` seeds, from `seed` on. The runs lie in `runs/seed-N` of the run's folder, where each goes on by itself.
-pub(super) fn evaluate(
-    loaded: &Loaded,
-    console: Console,
-    logs: &Path,
-    place: &Place,
-    storage: &Storage,
-    comm: &Arc<dyn Comm>,
-    stop: &AtomicBool,
-) -> Result<(), TrainError> {
+pub(super) fn evaluate(given: Given<'_>, console: Console) -> Result<(), TrainError> {
+    let Given { loaded, logs, place, storage, comm, stop } = given;
     let config = &loaded.config;
     let bench = Bench::open(config, place, storage, comm)?;
     if config.seeds == 1 {
