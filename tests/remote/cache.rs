@@ -1,16 +1,26 @@
 //! The cache: never above its limit, damage in it noticed, shared, and none the worse for a process that was killed.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use metacl::shard::ShardSet;
+use tempfile::TempDir;
 
 use crate::reading::assert_same;
 use crate::remote_support::{Answer, Server, bytes_below, extents, photos, storage};
+
+/// A served dataset: its folder, which goes with the value, the split on disk, the server, and where a cache may be.
+fn served() -> (TempDir, ShardSet, Server, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = photos(&folder.path().join("train"));
+    let server = Server::start(folder.path());
+    let cache = folder.path().join("cache");
+    (folder, disk, server, cache)
+}
 
 /// What a cache holds, while nobody may reserve more: extents first, so that a file that is renamed meanwhile is not counted twice.
 fn held(cache: &Path) -> u64 {
@@ -21,10 +31,7 @@ fn held(cache: &Path) -> u64 {
 
 #[test]
 fn it_stays_under_its_limit_at_every_moment() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = photos(&folder.path().join("train"));
-    let server = Server::start(folder.path());
-    let cache = folder.path().join("cache");
+    let (folder, disk, server, cache) = served();
     let limit = 4 << 20;
     let open = || ShardSet::open_at(&server.location("train"), &storage(&cache, limit)).unwrap();
     // As two processes would: nothing is shared but the folder.
@@ -68,10 +75,7 @@ fn it_stays_under_its_limit_at_every_moment() {
 
 #[test]
 fn damage_in_it_is_noticed_and_fetched_anew() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = photos(&folder.path().join("train"));
-    let server = Server::start(folder.path());
-    let cache = folder.path().join("cache");
+    let (_folder, disk, server, cache) = served();
     let open = || ShardSet::open_at(&server.location("train"), &storage(&cache, 1 << 30)).unwrap();
     assert_same(&disk, &open());
     let sound: Vec<_> = extents(&cache).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
@@ -101,10 +105,7 @@ fn damage_in_it_is_noticed_and_fetched_anew() {
 
 #[test]
 fn what_was_used_longest_ago_goes_first() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = photos(&folder.path().join("train"));
-    let server = Server::start(folder.path());
-    let cache = folder.path().join("cache");
+    let (_folder, disk, server, cache) = served();
     let open = |limit| ShardSet::open_at(&server.location("train"), &storage(&cache, limit)).unwrap();
     assert_same(&disk, &open(1 << 30));
     let mut all = extents(&cache);
@@ -128,10 +129,7 @@ fn what_was_used_longest_ago_goes_first() {
 
 #[test]
 fn what_dead_processes_left_goes_and_what_the_living_write_stays() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = photos(&folder.path().join("train"));
-    let server = Server::start(folder.path());
-    let cache = folder.path().join("cache");
+    let (_folder, disk, server, cache) = served();
     fs::create_dir_all(cache.join("unfinished")).unwrap();
     let [dead, living] = ["dead", "living"].map(|name| cache.join("unfinished").join(name));
     [&dead, &living].iter().for_each(|path| fs::write(path, vec![7; 1 << 20]).unwrap());
@@ -147,11 +145,8 @@ fn what_dead_processes_left_goes_and_what_the_living_write_stays() {
 
 #[test]
 fn it_survives_a_kill() {
-    let folder = tempfile::tempdir().unwrap();
-    let disk = photos(&folder.path().join("train"));
-    let server = Server::start(folder.path());
+    let (_folder, disk, server, cache) = served();
     server.rule(|_, _| Answer::Slow);
-    let cache = folder.path().join("cache");
     for round in 1..=4 {
         let mut child = Command::new(env!("CARGO_BIN_EXE_metacl-shard"))
             .args(["verify", &server.url("train"), "--cache-size", "5M", "--cache-dir"])
