@@ -1,6 +1,6 @@
 //! Keyed streams: seed and purpose make the key, the asker makes the counter.
 
-use super::philox::philox4x32;
+use super::philox::{LANES, philox4x32, philox4x32_slots};
 
 /// What a stream is for. Append, never renumber: old runs depend on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +48,28 @@ impl Stream {
         Draw(philox4x32(counter, self.key))
     }
 
+    /// The draws at the counters that begin with `asker` and end with each of `slots`, in the time of two or three.
+    #[inline]
+    pub fn draws(self, asker: [u32; 3], slots: &[u32; LANES]) -> Draws {
+        Draws(philox4x32_slots(asker, slots, self.key))
+    }
+
     /// The key itself, for a [`Permutation`](super::Permutation).
     pub fn key(self) -> [u32; 2] {
         self.key
+    }
+}
+
+/// Several draws of one asker.
+#[derive(Clone, Copy, Debug)]
+pub struct Draws([[u32; LANES]; 4]);
+
+impl Draws {
+    /// That of the `nth` slot.
+    #[inline]
+    pub fn at(&self, nth: usize) -> Draw {
+        let [a, b, c, d] = &self.0;
+        Draw([a[nth], b[nth], c[nth], d[nth]])
     }
 }
 
@@ -120,6 +139,16 @@ mod tests {
         assert_ne!(at(1, Purpose::View), at(1, Purpose::Class));
         assert_ne!(at(1, Purpose::View), at(2, Purpose::View));
         assert_ne!(at(1, Purpose::View), at(1 << 32 | 1, Purpose::View));
+    }
+
+    #[test]
+    fn draws_together_are_those_alone() {
+        let stream = Stream::new(3, Purpose::View);
+        let slots = [0, 1, 7, 9, 1 << 20, u32::MAX, 5, 5];
+        let draws = stream.draws([4, 5, 6], &slots);
+        for (nth, slot) in slots.into_iter().enumerate() {
+            assert_eq!(draws.at(nth), stream.draw([4, 5, 6, slot]));
+        }
     }
 
     #[test]
