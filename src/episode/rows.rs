@@ -55,12 +55,14 @@ impl RowLayout {
         row / self.classes
     }
 
-    /// What each row shows, in the order of rows: a view of a copy of an image.
+    /// What the rows of `view` show, in their order: a copy of an image each.
+    pub fn shown_by(self, view: usize) -> impl Iterator<Item = Shown> {
+        (0..self.copies).flat_map(move |copy| (0..self.images()).map(move |image| Shown { view, copy, image }))
+    }
+
+    /// What each row shows.
     pub fn shown(self) -> impl Iterator<Item = Shown> {
-        let classes = move |view| {
-            (0..self.copies).flat_map(move |copy| (0..self.images()).map(move |image| Shown { view, copy, image }))
-        };
-        (0..self.views).flat_map(classes)
+        (0..self.views).flat_map(move |view| self.shown_by(view))
     }
 
     /// Rows of the first `n_supp` views of every class.

@@ -6,7 +6,7 @@ use super::plan::{EpisodeError, EpisodePlan, SampleMeta};
 use super::rows::{RowLayout, Shown};
 use super::sampler::{Order, Sampler, Step};
 use crate::augment::task::draw_class;
-use crate::augment::{CropPolicy, TaskPolicy, ViewDrawer, ViewKey, ViewPlan, ViewPolicy, ViewSpec};
+use crate::augment::{CropPolicy, TaskPolicy, ViewDrawer, ViewKey, ViewPolicy, ViewSpec};
 use crate::image::Size;
 use crate::rng::{Purpose, Stream};
 
@@ -141,31 +141,27 @@ impl Planner {
         let class = |copy, sample| draw_class(self.spec.task, self.class_stream, epoch, sample, copy);
         let classes =
             (0..copies as u32).flat_map(|copy| samples.iter().map(move |&sample| class(copy, sample))).collect();
-        let mut plan = EpisodePlan {
-            step,
-            epoch,
-            batch,
-            layout,
-            samples,
-            sizes,
-            labels,
-            classes,
-            views: Vec::with_capacity(layout.rows()),
-        };
-        for shown in layout.shown() {
-            let view = self.view(&plan, shown, plan.samples[shown.image]);
-            plan.views.push(view);
+        let plan = EpisodePlan { step, epoch, batch, layout, samples, sizes, labels, classes, views: Vec::new() };
+        let mut views = Vec::with_capacity(layout.rows());
+        for (view, drawer) in self.drawers.iter().enumerate() {
+            let asked = layout.shown_by(view).map(|shown| {
+                let image = shown.image;
+                (image as u32, plan.sizes[image], self.key(epoch, plan.samples[image], shown))
+            });
+            drawer.draw_each(asked, self.spec.view.size, &mut views);
         }
-        Ok(plan)
+        if self.spec.task != TaskPolicy::Upright {
+            for (row, view) in views.iter_mut().enumerate() {
+                *view = view.with_quarter_turns(plan.classes[layout.class_of(row)].quarter_turns);
+            }
+        }
+        Ok(EpisodePlan { views, ..plan })
     }
 
-    /// The row of `plan` that shows `shown`, as drawn for `sample`.
-    fn view(&self, plan: &EpisodePlan, shown: Shown, sample: u32) -> ViewPlan {
-        let Shown { view, copy, image } = shown;
-        let view_of_sample = (copy * self.drawers.len() + view) as u32;
-        let key = ViewKey { stream: self.view_stream, epoch: plan.epoch, sample, view: view_of_sample };
-        let drawn = self.drawers[view].draw(image as u32, plan.sizes[image], self.spec.view.size, &key);
-        drawn.with_quarter_turns(plan.classes[copy * plan.images() + image].quarter_turns)
+    /// What the view that a row shows is drawn by, as one of `sample`.
+    fn key(&self, epoch: u32, sample: u32, shown: Shown) -> ViewKey {
+        let view = (shown.copy * self.drawers.len() + shown.view) as u32;
+        ViewKey { stream: self.view_stream, epoch, sample, view }
     }
 
     /// The sample that takes the place of `sample`, which is corrupt, in `step`, for the `attempt`th time: one that the step, over all ranks, does not
@@ -192,7 +188,9 @@ impl Planner {
         let before = std::mem::replace(&mut plan.samples[image], sample);
         (plan.sizes[image], plan.labels[image]) = (meta.size, meta.label);
         for (row, shown) in plan.layout.shown().enumerate().filter(|(_, shown)| shown.image == image) {
-            plan.views[row] = self.view(plan, shown, before);
+            let key = self.key(plan.epoch, before, shown);
+            let view = self.drawers[shown.view].draw(image as u32, meta.size, self.spec.view.size, &key);
+            plan.views[row] = view.with_quarter_turns(plan.views[row].quarter_turns());
         }
         Ok(())
     }

@@ -27,26 +27,26 @@ const LOW: u64 = u32::MAX as u64;
 /// A word of each lane, in the low half; vector units multiply such halves.
 type Words = [u64; LANES];
 
-/// [`philox4x32`] of the counters that begin with `asker` and end with each of `slots`, under one key: `[word][lane]`.
+/// [`philox4x32`] of the counters that begin with `asker` and end with each of `slots`, under one key, to `drawn[word][lane]`.
 #[inline]
-pub fn philox4x32_slots(asker: [u32; 3], slots: &[u32; LANES], key: [u32; 2]) -> [[u32; LANES]; 4] {
+pub fn philox4x32_slots(asker: [u32; 3], slots: &[u32; LANES], key: [u32; 2], drawn: &mut [[u32; LANES]; 4]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") {
         // SAFETY: the CPU has AVX2.
-        return unsafe { slots_avx2(asker, slots, key) };
+        return unsafe { slots_avx2(asker, slots, key, drawn) };
     }
-    slots_any(asker, slots, key)
+    slots_any(asker, slots, key, drawn);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn slots_avx2(asker: [u32; 3], slots: &[u32; LANES], key: [u32; 2]) -> [[u32; LANES]; 4] {
-    slots_any(asker, slots, key)
+fn slots_avx2(asker: [u32; 3], slots: &[u32; LANES], key: [u32; 2], drawn: &mut [[u32; LANES]; 4]) {
+    slots_any(asker, slots, key, drawn);
 }
 
 #[inline(always)]
-fn slots_any([a, b, c]: [u32; 3], slots: &[u32; LANES], key: [u32; 2]) -> [[u32; LANES]; 4] {
-    philox4x32_lanes(&[[a; LANES], [b; LANES], [c; LANES], *slots], key)
+fn slots_any([a, b, c]: [u32; 3], slots: &[u32; LANES], key: [u32; 2], drawn: &mut [[u32; LANES]; 4]) {
+    *drawn = philox4x32_lanes(&[[a; LANES], [b; LANES], [c; LANES], *slots], key);
 }
 
 /// [`philox4x32`] of counters whose words lie side by side, under one key: `counters[word][lane]`, and so the result. Becomes part of the caller, which
@@ -106,7 +106,8 @@ mod tests {
             let counters: [[u32; LANES]; 4] =
                 std::array::from_fn(|at| std::array::from_fn(|lane| word((at * LANES + lane) as u32)));
             let (key, asker) = ([word(100), word(101)], [word(102), word(103), word(104)]);
-            let (lanes, slots) = (philox4x32_lanes(&counters, key), philox4x32_slots(asker, &counters[0], key));
+            let (lanes, mut slots) = (philox4x32_lanes(&counters, key), [[0; LANES]; 4]);
+            philox4x32_slots(asker, &counters[0], key, &mut slots);
             for lane in 0..LANES {
                 assert_eq!(lanes.map(|word| word[lane]), philox4x32(counters.map(|word| word[lane]), key));
                 let [a, b, c] = asker;

@@ -48,10 +48,11 @@ impl Stream {
         Draw(philox4x32(counter, self.key))
     }
 
-    /// The draws at the counters that begin with `asker` and end with each of `slots`, in the time of two or three.
+    /// The draws at the counters that begin with `asker` and end with each of `slots`, in the time of two or three; in less where `draws` of
+    /// several askers are made one behind the other.
     #[inline]
-    pub fn draws(self, asker: [u32; 3], slots: &[u32; LANES]) -> Draws {
-        Draws(philox4x32_slots(asker, slots, self.key))
+    pub fn draw_slots(self, asker: [u32; 3], slots: &[u32; LANES], draws: &mut Draws) {
+        philox4x32_slots(asker, slots, self.key, &mut draws.0);
     }
 
     /// The key itself, for a [`Permutation`](super::Permutation).
@@ -61,7 +62,7 @@ impl Stream {
 }
 
 /// Several draws of one asker.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Draws([[u32; LANES]; 4]);
 
 impl Draws {
@@ -145,7 +146,8 @@ mod tests {
     fn draws_together_are_those_alone() {
         let stream = Stream::new(3, Purpose::View);
         let slots = [0, 1, 7, 9, 1 << 20, u32::MAX, 5, 5];
-        let draws = stream.draws([4, 5, 6], &slots);
+        let mut draws = Draws::default();
+        stream.draw_slots([4, 5, 6], &slots, &mut draws);
         for (nth, slot) in slots.into_iter().enumerate() {
             assert_eq!(draws.at(nth), stream.draw([4, 5, 6, slot]));
         }

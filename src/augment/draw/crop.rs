@@ -26,7 +26,8 @@ impl Crops {
     }
 
     /// A crop of an image of `image` pixels for an output of `out` x `out`, and the border of reflected pixels that it may reach into.
-    pub(super) fn draw(&self, image: Size, out: u32, draws: &ViewDraws) -> (CropBox, u32) {
+    #[inline]
+    pub(super) fn draw(&self, image: Size, out: u32, draws: ViewDraws<'_>) -> (CropBox, u32) {
         match self.policy {
             CropPolicy::RandomResized { scale, ratio } => {
                 let found = random_resized(scale, self.log_ratio, image, draws);
@@ -51,7 +52,7 @@ impl Crops {
 }
 
 /// torchvision's `RandomResizedCrop.get_params`, a slot for each try; `None` where no try fits.
-fn random_resized(scale: (f64, f64), log_ratio: (f64, f64), image: Size, draws: &ViewDraws) -> Option<CropBox> {
+fn random_resized(scale: (f64, f64), log_ratio: (f64, f64), image: Size, draws: ViewDraws<'_>) -> Option<CropBox> {
     for attempt in 0..TRIES {
         let draw = draws.crop_try(attempt);
         let fraction = draw.between(scale.0, scale.1);

@@ -42,6 +42,11 @@ pub struct ViewKey {
 }
 
 impl ViewKey {
+    /// The draws of the slots that most views ask for.
+    fn draw_together(&self, draws: &mut Draws) {
+        self.stream.draw_slots([self.epoch, self.sample, self.view], &TOGETHER, draws);
+    }
+
     fn draw_at(&self, slot: u32) -> Draw {
         self.stream.draw([self.epoch, self.sample, self.view, slot])
     }
@@ -60,30 +65,31 @@ const TOGETHER: [u32; LANES] = [
 ];
 
 /// The draws of one view.
-struct ViewDraws {
-    key: ViewKey,
-    together: Draws,
+#[derive(Clone, Copy)]
+struct ViewDraws<'a> {
+    key: &'a ViewKey,
+    together: &'a Draws,
 }
 
-impl ViewDraws {
-    fn new(key: ViewKey) -> Self {
-        let together = key.stream.draws([key.epoch, key.sample, key.view], &TOGETHER);
-        Self { key, together }
-    }
-
+impl ViewDraws<'_> {
     /// That of the crop search's `attempt`, from 0.
-    fn crop_try(&self, attempt: u32) -> Draw {
+    fn crop_try(self, attempt: u32) -> Draw {
         match attempt {
             0 => self.draw(Slot::CropTry),
             _ => self.key.draw_at(Slot::CropTry as u32 + attempt),
         }
     }
 
-    fn draw(&self, slot: Slot) -> Draw {
+    // Always, so that the search is the compiler's.
+    #[inline(always)]
+    fn draw(self, slot: Slot) -> Draw {
         let drawn = TOGETHER.iter().position(|one| *one == slot as u32);
         drawn.map_or_else(|| self.key.draw_at(slot as u32), |nth| self.together.at(nth))
     }
 }
+
+/// Views whose words are drawn before the first of them is planned.
+const AT_A_TIME: usize = 16;
 
 /// Draws the views of one policy; what does not change from one view to the next is worked out once.
 #[derive(Clone, Debug)]
@@ -92,6 +98,8 @@ pub struct ViewDrawer {
     crops: Crops,
     /// [`ViewPlan::colour_flags`] of each of the orders of the colour operations that act.
     orders: [u32; ORDERS],
+    /// Those of no operation.
+    idle: u32,
 }
 
 impl ViewDrawer {
@@ -107,22 +115,54 @@ impl ViewDrawer {
             }
             ViewPlan::colour_flags(&ops[..count])
         });
-        Self { policy, crops: Crops::new(policy.crop), orders }
+        Self { policy, crops: Crops::new(policy.crop), orders, idle: ViewPlan::colour_flags(&[]) }
     }
 
     /// Draws the view `key` of an image of `image` pixels for an output of `out` x `out`.
     ///
     /// The image must be at least 1 x 1 and at most `i16::MAX` a side, and larger than `pad` where the policy pads: `episode` checks.
     pub fn draw(&self, source: u32, image: Size, out: u32, key: &ViewKey) -> ViewPlan {
+        let mut together = Draws::default();
+        key.draw_together(&mut together);
+        self.view(source, image, out, ViewDraws { key, together: &together })
+    }
+
+    /// As [`draw`](Self::draw), behind `views`, for each of `asked`: the row of a source, its size, the view's key. Sooner, because the CPU works on
+    /// the words of several views at a time.
+    pub fn draw_each(
+        &self,
+        asked: impl IntoIterator<Item = (u32, Size, ViewKey)>,
+        out: u32,
+        views: &mut Vec<ViewPlan>,
+    ) {
+        let mut asked = asked.into_iter();
+        let mut some = Vec::with_capacity(AT_A_TIME);
+        let mut draws = [Draws::default(); AT_A_TIME];
+        loop {
+            some.clear();
+            some.extend(asked.by_ref().take(AT_A_TIME));
+            if some.is_empty() {
+                return;
+            }
+            some.iter().zip(&mut draws).for_each(|((.., key), draws)| key.draw_together(draws));
+            let drawn = some.iter().zip(&draws);
+            views.extend(
+                drawn.map(|((source, image, key), together)| {
+                    self.view(*source, *image, out, ViewDraws { key, together })
+                }),
+            );
+        }
+    }
+
+    fn view(&self, source: u32, image: Size, out: u32, draws: ViewDraws<'_>) -> ViewPlan {
         let policy = &self.policy;
-        let draws = ViewDraws::new(*key);
-        let (crop, pad) = self.crops.draw(image, out, &draws);
+        let (crop, pad) = self.crops.draw(image, out, draws);
         let mut plan = ViewPlan { pad, ..ViewPlan::plain(source, crop) }
             .with_mirror(draws.draw(Slot::Mirror).coin(policy.mirror))
             .with_gray(draws.draw(Slot::Gray).coin(policy.gray))
-            .with_colour_ops(&[]);
+            .with_colour_flags(self.idle);
         if let Some(jitter) = &policy.jitter {
-            plan = self.jitter(plan, jitter, &draws);
+            plan = self.jitter(plan, jitter, draws);
         }
         if let Some(blur) = &policy.blur {
             let draw = draws.draw(Slot::Blur);
@@ -134,7 +174,7 @@ impl ViewDrawer {
         plan
     }
 
-    fn jitter(&self, mut plan: ViewPlan, jitter: &JitterPolicy, draws: &ViewDraws) -> ViewPlan {
+    fn jitter(&self, mut plan: ViewPlan, jitter: &JitterPolicy, draws: ViewDraws<'_>) -> ViewPlan {
         if !draws.draw(Slot::JitterCoin).coin(jitter.probability) {
             return plan;
         }
