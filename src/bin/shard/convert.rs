@@ -17,7 +17,7 @@ use super::destination::Destination;
 use super::output::Output;
 use super::part::Part;
 use super::prepare::{Rules, Store, Worker};
-use super::split::{self, Plan, Report};
+use super::split::{self, Corrupt, Plan, Report};
 use super::text;
 use super::{Failure, Outcome};
 
@@ -37,8 +37,8 @@ const NAMED: usize = 20;
 /// Images are stored in the order of their sorted paths (CIFAR: file order), as --store says; pixels stay pixels, PNG files stay files
 /// unless --store raw. Each is decoded once to find damage. JPEGs that cannot become coefficients (CMYK, 12 bits, 4:4:0, 4:1:1) stay
 /// files, and are counted by kind.
-/// Files that cannot be taken are listed at the end and in DST/SPLIT/rejected.tsv (exit code 3). Nothing is overwritten; a split
-/// appears under its name only when all are whole.
+/// Files that cannot be taken are listed at the end and in DST/SPLIT/rejected.tsv (exit code 3); with --corrupt error the first of them
+/// ends the conversion. Nothing is overwritten; a split appears under its name only when all are whole.
 ///
 /// DST may be a URL (s3://, gs://, az://): the dataset is made in a folder of --stage first, then copied; a split is seen there when
 /// its last object is whole.
@@ -89,6 +89,9 @@ pub(super) struct Args {
     /// For a DST that is a URL: folder with room for the dataset, which is made there first [default: the system's]
     #[arg(long, value_name = "FOLDER")]
     stage: Option<PathBuf>,
+    /// What to do about a file that cannot be taken: unreadable, damaged, too large, in no class folder
+    #[arg(long, value_enum, default_value_t = Corrupt::Skip)]
+    corrupt: Corrupt,
     /// Do not decode each image once; damage then shows in training. What is recoded is checked all the same
     #[arg(long)]
     no_check: bool,
@@ -144,6 +147,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
         text::print(format_args!("part {part}: no samples; merging does not ask for it"))?;
         return Ok(Outcome::Done);
     }
+    refuse_left_out(args, &dataset)?;
     let names: Vec<&str> = dataset.splits.iter().map(|split| split.name.as_str()).collect();
     let classes = dataset.splits.first().map(|split| split.classes.clone()).unwrap_or_default();
     destination.refuse_existing(&names, &classes)?;
@@ -169,6 +173,19 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     finish(args, &destination, output, reports, outside)
 }
 
+/// Under `--corrupt error`, what the list of the source already refuses ends the conversion before it begins.
+fn refuse_left_out(args: &Args, dataset: &Dataset) -> Result<(), Failure> {
+    if args.corrupt == Corrupt::Skip {
+        return Ok(());
+    }
+    let of_splits =
+        dataset.splits.iter().flat_map(|split| split.left_out.iter().map(|file| (split.name.as_str(), file)));
+    match dataset.left_out.iter().map(|file| ("source", file)).chain(of_splits).next() {
+        Some((split, file)) => Err(Corrupt::refusal(split, file)),
+        None => Ok(()),
+    }
+}
+
 fn convert_split(
     args: &Args,
     folder: &Path,
@@ -185,6 +202,7 @@ fn convert_split(
         metadata,
         shard_size: args.shard_size,
         workers: args.workers.map_or_else(all_cores, NonZeroUsize::get),
+        corrupt: args.corrupt,
     };
     let tag = |index| (Cow::Borrowed(item(index).name.as_str()), item(index).label);
     split::write(folder, plan, tag, || Worker::new(limits), |worker, index| worker.prepare(item(index), rules))

@@ -32,6 +32,32 @@ fn list_kept(kinds: &BTreeMap<&str, u64>) -> Option<String> {
     (!kinds.is_empty()).then(|| kinds.join(", "))
 }
 
+/// What is done about a file that cannot be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Corrupt {
+    /// Leave it out and list it
+    Skip,
+    /// End at the first, and make nothing
+    Error,
+}
+
+impl Corrupt {
+    /// Adds a file of `split` to those left out, or ends the command by it.
+    fn leave_out(self, split: &str, file: LeftOut, left_out: &mut Vec<LeftOut>) -> Result<(), Failure> {
+        match self {
+            Self::Skip => left_out.push(file),
+            Self::Error => return Err(Self::refusal(split, &file)),
+        }
+        Ok(())
+    }
+
+    /// What is said of the file that ends the command.
+    pub(super) fn refusal(split: &str, LeftOut { name, reason }: &LeftOut) -> Failure {
+        let what = "mend or remove the file, or leave it out with --corrupt skip";
+        Failure::Failed(format!("{split}: {name}: {reason}; {what}"))
+    }
+}
+
 /// What is to be written.
 pub(super) struct Plan<'a> {
     pub(super) name: &'a str,
@@ -41,6 +67,7 @@ pub(super) struct Plan<'a> {
     pub(super) metadata: BTreeMap<String, String>,
     pub(super) shard_size: u64,
     pub(super) workers: usize,
+    pub(super) corrupt: Corrupt,
 }
 
 /// A sample's name and label.
@@ -94,19 +121,17 @@ pub(super) fn write<'a, S>(
     ordered(plan.count, plan.workers, state, prepare, |index, result| {
         progress.advance();
         let (name, label) = tag(index);
+        let leave_out = |reason, left_out: &mut Vec<LeftOut>| {
+            plan.corrupt.leave_out(plan.name, LeftOut { name: name.to_string(), reason }, left_out)
+        };
         let prepared = match result {
             Ok(prepared) => prepared,
-            Err(reason) => {
-                report.left_out.push(LeftOut { name: name.into_owned(), reason });
-                return Ok(());
-            }
+            Err(reason) => return leave_out(reason, &mut report.left_out),
         };
         let Prepared { bytes, codec, size, source_bytes, shrunk, kept } = prepared;
         match writer.append(&NewSample { bytes: &bytes, codec, size, label, name: &name }) {
             Err(refusal @ ShardError::Unstorable { .. }) => {
-                let reason = Reason::Unstorable(refusal.to_string());
-                report.left_out.push(LeftOut { name: name.into_owned(), reason });
-                return Ok(());
+                return leave_out(Reason::Unstorable(refusal.to_string()), &mut report.left_out);
             }
             appended => appended?,
         }

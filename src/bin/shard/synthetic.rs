@@ -14,7 +14,7 @@ use super::convert::all_cores;
 use super::destination::Destination;
 use super::output::Output;
 use super::prepare::Prepared;
-use super::split::{self, Plan};
+use super::split::{self, Corrupt, Plan};
 use super::text;
 use super::{Failure, Outcome};
 
@@ -77,6 +77,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
             metadata: metadata(args),
             shard_size: args.shard_size,
             workers: args.workers.map_or_else(all_cores, NonZeroUsize::get),
+            corrupt: Corrupt::Error,
         };
         let tag = |index| (Cow::Owned(sample_name(&set, index)), set.label(index));
         let size = Size::new(args.size, args.size);
