@@ -39,7 +39,7 @@ pub use parts::shard_files;
 pub use set::ShardSet;
 pub use storage::{CACHE_SIZE, Patience, Storage, StorageOptions, VARIABLES};
 pub use verify::{verify_files, verify_set};
-pub use write::{NewSample, SplitWriter, WriteOptions, WriteSummary};
+pub use write::{FinishedPart, NewSample, SplitWriter, WriteOptions, WriteSummary};
 
 use std::borrow::Cow;
 

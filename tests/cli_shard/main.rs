@@ -4,6 +4,7 @@
 //!   [`hostile`]: what is made to do harm.
 //! - [`reading`]: inspect, stats, verify, extract. [`generated`]: the synthetic set. [`real`]: real data, where there is some.
 //! - [`stores`]: `--store`, and contact sheets. [`preview`]: views on a picture.
+//! - [`resume`]: conversions that were interrupted.
 //! - [`make`]: tiny images, tars and pickles.
 
 // A fixture that fails is a failed test; `unwrap` says where.
@@ -19,5 +20,6 @@ mod preview;
 mod reading;
 mod real;
 mod refusals;
+mod resume;
 mod sources;
 mod stores;
