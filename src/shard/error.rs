@@ -13,7 +13,7 @@ use crate::image::Size;
 #[allow(missing_docs)] // The fields are the values of the message above them.
 pub enum ShardError {
     /// The system refused.
-    #[error("{path}: cannot {doing}: {source}", path = path.display())]
+    #[error("{path}: cannot {doing}: {source}{}", advice(source), path = path.display())]
     Io { path: PathBuf, doing: &'static str, source: io::Error },
     /// A URL that names no kind of object storage.
     #[error("{scheme}://: no known scheme; give a path, file://, s3://, gs://, az://, http:// or https://")]
@@ -69,6 +69,16 @@ pub enum ShardError {
     /// A call on a writer that has failed before.
     #[error("{folder}: an earlier write failed: begin the split again", folder = folder.display())]
     Broken { folder: PathBuf },
+}
+
+/// What to do about an error of the system, where that can be told.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room, or choose another disk",
+        io::ErrorKind::FileTooLarge => "; raise the limit of a file (ulimit -f), or give a smaller --shard-size",
+        io::ErrorKind::ReadOnlyFilesystem => "; choose a folder that can be written",
+        _ => "",
+    }
 }
 
 impl From<Fault> for ShardError {

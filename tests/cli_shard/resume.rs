@@ -1,6 +1,5 @@
 //! A conversion that is killed or stopped at any moment is gone on with by the same command and `--resume`, to the bytes of one that was not.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,51 +11,8 @@ use tempfile::{TempDir, tempdir};
 
 use crate::make::*;
 
-/// About eight images a file.
-const SMALL: [&str; 4] = ["--store", "raw", "--shard-size", "100000"];
-const RESUME: [&str; 5] = ["--store", "raw", "--shard-size", "100000", "--resume"];
 /// In the later half of the training images.
 const BAD: &str = "train/b/5.jpg";
-
-/// Two splits of two classes, with files that are left out; 60 and 30 images of 12 kB as pixels.
-fn source(root: &Path) -> PathBuf {
-    let src = root.join("src");
-    for (split, count) in [("train", 30), ("val", 15)] {
-        for class in ["a", "b"] {
-            for number in 0..count {
-                write(src.join(split).join(class).join(format!("{number}.jpg")), jpeg(number * 2, 64, 64));
-            }
-        }
-        write(src.join(split).join("a/10.txt"), "no image");
-        write(src.join(split).join("b/z.txt"), "no image");
-    }
-    src
-}
-
-/// All files below `folder`, hidden ones too, but the lock.
-fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.file_name().unwrap() != "lock" {
-                found.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(path).unwrap());
-            }
-        }
-    }
-    found
-}
-
-fn assert_same(one: &Path, other: &Path) {
-    let [one, other] = [one, other].map(files);
-    assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
-    for (path, bytes) in &one {
-        assert!(*bytes == other[path], "{} differs", path.display());
-    }
-}
 
 fn journal(dst: &Path) -> PathBuf {
     dst.join(".unfinished/journal.jsonl")
@@ -142,7 +98,7 @@ fn a_conversion_killed_over_and_over_ends_as_an_unbroken_one() {
             }
             kills += 1;
         }
-        if dst.join(".unfinished").exists() || !dst.exists() {
+        if journal(&dst).exists() || !dst.join("train").exists() {
             convert(&src, &dst, &RESUME, 3);
         }
         assert_same(&dst, &whole);
@@ -228,6 +184,14 @@ fn blocked() -> Stopped {
 fn what_was_whole_is_only_moved() {
     let stopped = blocked();
     stopped.resume("");
+
+    // Killed while it removed the stage, its work done.
+    let moved = blocked();
+    for split in ["train", "val"] {
+        fs::rename(moved.dst.join(".unfinished").join(split), moved.dst.join(split)).unwrap();
+    }
+    fs::remove_file(moved.dst.join(".unfinished/val.stamps")).unwrap();
+    moved.resume("");
 
     let half_moved = blocked();
     fs::rename(half_moved.dst.join(".unfinished/train"), half_moved.dst.join("train")).unwrap();

@@ -16,7 +16,8 @@ use super::output::unwritable;
 use super::split::Report;
 use super::stage::replace;
 
-const NAME: &str = "journal.jsonl";
+/// Its name.
+pub(super) const NAME: &str = "journal.jsonl";
 
 /// A line.
 #[derive(Serialize, Deserialize)]

@@ -165,6 +165,10 @@ pub(super) fn write<'a, S>(
             };
             let prepared = match result {
                 Ok(prepared) => prepared,
+                Err(reason @ Reason::Gone(_)) => {
+                    let what = "a source must stay as it is while it is converted; bring it back and convert again";
+                    return Err(Failure::Failed(format!("{}: {name}: {reason}; {what}", plan.name)));
+                }
                 Err(reason) => return leave_out(reason, &mut report.left_out),
             };
             let Prepared { bytes, codec, size, source_bytes, shrunk, kept } = prepared;

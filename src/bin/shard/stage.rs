@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::Failure;
+use super::journal;
 use super::output::unwritable;
 
 /// Its name; a dot hides it from readers.
@@ -41,18 +42,17 @@ impl Stage {
         &self.path
     }
 
-    /// Removes all that lies in the folder but the lock; whether there was anything.
+    /// Removes all that lies in the folder but the lock; whether there was anything. The journal goes last: as long as anything else is
+    /// there, it says what that is.
     pub(super) fn clear(&self) -> io::Result<bool> {
-        let mut any = false;
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            if entry.file_name() == LOCK {
-                continue;
-            }
-            any = true;
-            if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+        let paths = fs::read_dir(&self.path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        let (journal, mut paths): (Vec<_>, Vec<_>) =
+            paths.into_iter().filter(|path| !path.ends_with(LOCK)).partition(|path| path.ends_with(journal::NAME));
+        paths.extend(journal);
+        for path in &paths {
+            if path.is_dir() { fs::remove_dir_all(path)? } else { fs::remove_file(path)? }
         }
-        Ok(any)
+        Ok(!paths.is_empty())
     }
 
     /// Removes the folder. The lock goes last and is held until then: whoever comes meanwhile makes a new one, and the folder stays.

@@ -92,7 +92,10 @@ pub(super) fn begin(
         let stamps = Stamps::of(split, stage);
         if journal.done(&split.name) > 0 {
             refuse_other_options(stage, &split.name, journal, &options)?;
-            refuse_other_samples(args, split, &stamps, journal)?;
+            // Once all is whole, the source is not needed any more.
+            if !journal.is_whole() {
+                refuse_other_samples(args, split, &stamps, journal)?;
+            }
             refuse_left_out_before(args, &split.name, journal)?;
         }
         begun.insert(split.name.clone(), options);
