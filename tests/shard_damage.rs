@@ -5,21 +5,20 @@
 mod image_support;
 #[path = "kernels_coef/pictures.rs"]
 mod pictures;
+#[path = "shard_support/records.rs"]
+mod records;
 #[path = "shard_support/mod.rs"]
 mod support;
 
 use std::fs::{File, OpenOptions};
-use std::io::{Cursor, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageFormat};
-use image_support::{Dice, Picture, picture};
-use metacl::coef;
 use metacl::decode::{Decoder, Limits, Want};
 use metacl::image::Size;
 use metacl::shard::{Codec, NO_LABEL, ShardSet, Verify, verify_files};
+use records::record;
 use support::{Sample, options, write};
 
 /// What a reader learns of a sample.
@@ -40,29 +39,11 @@ struct Victim {
 }
 
 /// Images of different sizes, off the grid of 8 and of blocks; one without a class, one without a name.
-fn sample(codec: Codec, number: u32) -> Sample {
-    let size = [Size::new(7, 5), Size::new(9, 3), Size::new(4, 10)][number as usize];
-    let pixels = picture(Picture::Noise, size, &mut Dice::new(number.into())).into_data();
-    let mut file = Cursor::new(Vec::new());
-    let (width, height) = (size.width, size.height);
-    let bytes = match codec {
-        Codec::Raw => pixels,
-        Codec::Coef => {
-            coef::encode(&pictures::picture(number.into(), pictures::KINDS[1 + number as usize], size, 255)).unwrap()
-        }
-        Codec::Jpeg => {
-            let mut encoder = JpegEncoder::new_with_quality(&mut file, 50);
-            encoder.encode(&pixels, width, height, ExtendedColorType::Rgb8).unwrap();
-            file.into_inner()
-        }
-        Codec::Png => {
-            let color = ExtendedColorType::Rgb8;
-            image::write_buffer_with_format(&mut file, &pixels, width, height, color, ImageFormat::Png).unwrap();
-            file.into_inner()
-        }
-    };
-    let label = [0, NO_LABEL, 1][number as usize];
-    Sample { bytes, size, codec, label, name: ["one/ä", "", "3"][number as usize].to_owned() }
+fn sample(codec: Codec, number: u64) -> Sample {
+    let at = number as usize;
+    let size = [Size::new(7, 5), Size::new(9, 3), Size::new(4, 10)][at];
+    let (bytes, name) = (record(codec, size, number), ["one/ä", "", "3"][at].to_owned());
+    Sample { bytes, size, codec, label: [0, NO_LABEL, 1][at], name }
 }
 
 /// Opens the shard and reads every sample, as a loader does; `None` where it does not open.

@@ -15,6 +15,7 @@
 #![doc = include_str!("format.md")]
 
 mod bits;
+mod change;
 mod check;
 mod error;
 mod file;
@@ -32,6 +33,7 @@ mod tests;
 mod verify;
 mod write;
 
+pub use change::{Change, Stamp};
 pub use error::{Fault, Refusal, Section, ShardError};
 pub use file::ShardFile;
 pub use location::Location;
