@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::change::Change;
 use super::{MAX_SAMPLES, MAX_SIDE, NO_LABEL, format};
 use crate::image::Size;
 
@@ -13,7 +14,7 @@ use crate::image::Size;
 #[allow(missing_docs)] // The fields are the values of the message above them.
 pub enum ShardError {
     /// The system refused.
-    #[error("{path}: cannot {doing}: {source}", path = path.display())]
+    #[error("{path}: cannot {doing}: {source}{}", advice(source), path = path.display())]
     Io { path: PathBuf, doing: &'static str, source: io::Error },
     /// A URL that names no kind of object storage.
     #[error("{scheme}://: no known scheme; give a path, file://, s3://, gs://, az://, http:// or https://")]
@@ -33,6 +34,9 @@ pub enum ShardError {
     /// A file is not what the format asks for.
     #[error("{0}")]
     Refused(Box<Fault>),
+    /// Somebody wrote to a file that is open.
+    #[error("{0}")]
+    Changed(Box<Change>),
     /// A split lacks a part.
     #[error("{folder}: part {part} of {parts} (counted from 0) is missing; copy the whole split again", folder = folder.display())]
     MissingPart { folder: PathBuf, part: u32, parts: u32 },
@@ -71,9 +75,25 @@ pub enum ShardError {
     Broken { folder: PathBuf },
 }
 
+/// What to do about an error of the system, where that can be told.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room, or choose another disk",
+        io::ErrorKind::FileTooLarge => "; raise the limit of a file (ulimit -f), or give a smaller --shard-size",
+        io::ErrorKind::ReadOnlyFilesystem => "; choose a folder that can be written",
+        _ => "",
+    }
+}
+
 impl From<Fault> for ShardError {
     fn from(fault: Fault) -> Self {
         Self::Refused(Box::new(fault))
+    }
+}
+
+impl From<Change> for ShardError {
+    fn from(change: Change) -> Self {
+        Self::Changed(Box::new(change))
     }
 }
 
@@ -110,6 +130,7 @@ impl fmt::Display for Fault {
             Refusal::Checksum { section: Section::Record, .. } => {
                 "; convert again, `metacl-shard verify` lists all such records"
             }
+            Refusal::Unreadable => "; look at the disk (dmesg), copy the file to a sound one",
             _ => "; the file is cut short or damaged, copy or convert it again",
         })
     }
@@ -212,4 +233,6 @@ pub enum Refusal {
     Utf8,
     #[error("byte {found:#04x} where zero is due")]
     NotZero { found: u8 },
+    #[error("the system could not read this part of the file")]
+    Unreadable,
 }

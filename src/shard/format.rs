@@ -56,6 +56,12 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// Of a file that is a whole split; its length is not known yet.
+    pub(super) fn alone(page_entries: u32, samples: u64) -> Self {
+        let (file_length, first, part, parts, split_id) = (0, 0, 0, 1, 0);
+        Self { version: VERSION, page_entries, file_length, samples, first, total: samples, part, parts, split_id }
+    }
+
     pub(super) fn encode(&self) -> [u8; HEADER] {
         let mut out = [0; HEADER];
         out[0..8].copy_from_slice(&MAGIC);

@@ -15,6 +15,7 @@
 #![doc = include_str!("format.md")]
 
 mod bits;
+mod change;
 mod check;
 mod error;
 mod file;
@@ -32,6 +33,7 @@ mod tests;
 mod verify;
 mod write;
 
+pub use change::{Change, Stamp};
 pub use error::{Fault, Refusal, Section, ShardError};
 pub use file::ShardFile;
 pub use location::Location;
@@ -39,7 +41,7 @@ pub use parts::shard_files;
 pub use set::ShardSet;
 pub use storage::{CACHE_SIZE, Patience, Storage, StorageOptions, VARIABLES};
 pub use verify::{verify_files, verify_set};
-pub use write::{NewSample, SplitWriter, WriteOptions, WriteSummary};
+pub use write::{FinishedPart, NewSample, SplitWriter, WriteOptions, WriteSummary};
 
 use std::borrow::Cow;
 

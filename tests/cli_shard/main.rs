@@ -4,11 +4,14 @@
 //!   [`hostile`]: what is made to do harm.
 //! - [`reading`]: inspect, stats, verify, extract. [`generated`]: the synthetic set. [`real`]: real data, where there is some.
 //! - [`stores`]: `--store`, and contact sheets. [`preview`]: views on a picture.
+//! - [`resume`]: conversions that were interrupted. `faults`: full and read-only disks, sources that go away, two programs at once.
 //! - [`make`]: tiny images, tars and pickles.
 
 // A fixture that fails is a failed test; `unwrap` says where.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(target_os = "linux")]
+mod faults;
 mod generated;
 mod hostile;
 #[cfg(feature = "turbo")]
@@ -19,5 +22,6 @@ mod preview;
 mod reading;
 mod real;
 mod refusals;
+mod resume;
 mod sources;
 mod stores;

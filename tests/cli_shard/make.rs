@@ -1,7 +1,8 @@
 //! Fixtures, and the program under test.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use image::codecs::jpeg::JpegEncoder;
@@ -149,4 +150,47 @@ pub(crate) fn classes(dataset: &Path, split: &str) -> Vec<String> {
 pub(crate) fn rejected(dataset: &Path, split: &str) -> Vec<(String, String)> {
     let list = fs::read_to_string(dataset.join(split).join("rejected.tsv")).unwrap();
     list.lines().map(|line| line.split_once('\t').map(|(n, r)| (n.to_owned(), r.to_owned())).unwrap()).collect()
+}
+
+/// About eight images a file.
+pub(crate) const SMALL: [&str; 4] = ["--store", "raw", "--shard-size", "100000"];
+pub(crate) const RESUME: [&str; 5] = ["--store", "raw", "--shard-size", "100000", "--resume"];
+/// Two splits of two classes, with files that are left out; 60 and 30 images of 12 kB as pixels.
+pub(crate) fn source(root: &Path) -> PathBuf {
+    let src = root.join("src");
+    for (split, count) in [("train", 30), ("val", 15)] {
+        for class in ["a", "b"] {
+            for number in 0..count {
+                write(src.join(split).join(class).join(format!("{number}.jpg")), jpeg(number * 2, 64, 64));
+            }
+        }
+        write(src.join(split).join("a/10.txt"), "no image");
+        write(src.join(split).join("b/z.txt"), "no image");
+    }
+    src
+}
+
+/// All files below `folder`, hidden ones too, but the lock.
+pub(crate) fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().unwrap() != "lock" {
+                found.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+pub(crate) fn assert_same(one: &Path, other: &Path) {
+    let [one, other] = [one, other].map(files);
+    assert_eq!(one.keys().collect::<Vec<_>>(), other.keys().collect::<Vec<_>>());
+    for (path, bytes) in &one {
+        assert!(*bytes == other[path], "{} differs", path.display());
+    }
 }

@@ -270,3 +270,23 @@ fn an_unwritable_target_is_one_line() {
         assert_one_line(&convert(&src, &temp.path().join(dst), &[], 1), "file");
     }
 }
+
+#[test]
+fn the_first_corrupt_file_ends_a_conversion_that_is_to_have_none() {
+    let strict = ["--corrupt", "error"];
+    for (name, bytes, reason) in
+        [("a/cut.jpg", jpeg(2, 64, 64)[..400].to_vec(), "damaged"), ("stray.jpg", jpeg(3, 8, 8), "no class folder")]
+    {
+        let temp = tempdir().unwrap();
+        let (src, dst) = (temp.path().join("src"), temp.path().join("out"));
+        with_good(&src);
+        convert(&src, &temp.path().join("sound"), &strict, 0);
+        write(src.join(name), bytes);
+        let run = convert(&src, &dst, &strict, 1);
+        assert_one_line(&run, name);
+        assert_one_line(&run, reason);
+        assert!(!dst.exists(), "something was left");
+        convert(&src, &dst, &["--corrupt", "skip"], 3);
+        assert_eq!(samples(&dst, "train").len(), 1);
+    }
+}

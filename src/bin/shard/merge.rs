@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let names: Vec<&str> = splits.keys().map(String::as_str).collect();
     let classes = splits.values().next().map_or(&[][..], |parts| parts.sets[0].classes());
     destination.refuse_existing(&names, classes)?;
-    let mut output = Output::create(destination.folder(), &names, classes)?;
+    let (mut output, _) = Output::create(destination.folder(), &names, classes)?;
     let mut lines = Vec::new();
     for ((name, parts), whole) in splits.iter().zip(wholes) {
         let folder = output.folder(name);

@@ -4,7 +4,9 @@
 //! - [`prepare`]: an item of a source to a record; `recode`: a JPEG to coefficients. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
 //! - [`sheet`]: thumbnails of many samples in one picture.
 //! - [`access`]: what it takes to read object storage. [`part`]: a conversion by many machines.
-//! - [`destination`]: a folder or a URL to write to. [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
+//! - [`destination`]: a folder or a URL to write to. [`output`]: nothing under a final name before it is whole; [`stage`]: the hidden folder where
+//!   it is made, by one process at a time. [`journal`], [`stamps`]: what an interrupted conversion has done, and of what source.
+//! - [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 done with some files left out and listed.
 
@@ -15,6 +17,7 @@ mod dataset;
 mod destination;
 mod extract;
 mod inspect;
+mod journal;
 mod merge;
 mod output;
 mod part;
@@ -27,6 +30,8 @@ mod recipe;
 mod recode;
 mod sheet;
 mod split;
+mod stage;
+mod stamps;
 mod stats;
 mod synthetic;
 mod text;
@@ -87,6 +92,16 @@ enum Failure {
     Usage(String),
     /// Something went wrong on the way.
     Failed(String),
+}
+
+impl Failure {
+    /// The same, with `more` said behind it.
+    fn with(self, more: &str) -> Self {
+        match self {
+            Self::Usage(message) => Self::Usage(message + more),
+            Self::Failed(message) => Self::Failed(message + more),
+        }
+    }
 }
 
 impl<E: std::error::Error> From<E> for Failure {

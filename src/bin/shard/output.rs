@@ -6,77 +6,170 @@ use std::path::{Path, PathBuf};
 
 use metacl::shard::ShardSet;
 use metacl::shard::ingest::LeftOut;
+use serde::{Deserialize, Serialize};
 
 use super::Failure;
-use super::text::one_line;
+use super::journal::Journal;
+use super::stage::{Stage, sync};
+use super::text::{count, one_line};
 
-const STAGE: &str = ".unfinished-";
 /// The list of what a split lacks, beside its shards.
 pub(super) const REJECTED: &str = "rejected.tsv";
+
+/// A file that was left out, and why: a line of the list.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Rejected {
+    pub(super) name: String,
+    pub(super) reason: String,
+}
+
+impl From<LeftOut> for Rejected {
+    fn from(LeftOut { name, reason }: LeftOut) -> Self {
+        Self { name, reason: reason.to_string() }
+    }
+}
 
 /// The folder that a command fills. Dropped before [`finish`](Self::finish), it takes away all it made.
 pub(super) struct Output {
     root: PathBuf,
-    stage: PathBuf,
     created_root: bool,
+    stage: Stage,
     splits: Vec<String>,
+    /// The stage is left for a later run.
+    keep: bool,
 }
 
 impl Output {
     /// Makes `root` ready for new `splits` with `classes`.
     ///
-    /// Refuses what exists: a split of the same name, a folder of shards, and splits that number other classes.
-    pub(super) fn create(root: &Path, splits: &[&str], classes: &[String]) -> Result<Self, Failure> {
+    /// Refuses what exists: a split of the same name, a folder of shards, and splits that number other classes; the folder that
+    /// another process fills; and finished files that an interrupted conversion left.
+    pub(super) fn create(root: &Path, splits: &[&str], classes: &[String]) -> Result<(Self, Journal), Failure> {
+        let (mut output, journal) = Self::take(root)?;
+        let stage = output.stage.path().display();
+        if journal.files() > 0 {
+            output.keep = true;
+            let what = "go on with it by the same `convert` and --resume, or delete the folder";
+            let message =
+                format!("an interrupted conversion left {} here", count(journal.files() as u64, "finished file"));
+            return Err(Failure::Failed(format!("{stage}: {message}; {what}")));
+        }
         refuse_existing(root, splits, classes)?;
+        if output.stage.clear().map_err(|error| unwritable(output.stage.path(), &error))? {
+            eprintln!("metacl-shard: note: {stage}: removed what an interrupted run left, no file of it was finished");
+        }
+        let journal = Journal::read(output.stage())?;
+        Ok((output, journal))
+    }
+
+    /// As [`create`](Self::create), and what an interrupted conversion did, to go on with.
+    pub(super) fn resume(root: &Path, splits: &[&str], classes: &[String]) -> Result<(Self, Journal), Failure> {
+        let (mut output, mut journal) = Self::take(root)?;
+        output.keep = journal.files() > 0;
+        if !output.keep {
+            output.stage.clear().map_err(|error| unwritable(output.stage.path(), &error))?;
+            journal = Journal::read(output.stage.path())?;
+        }
+        // Some of them may have been moved to their places already.
+        if !journal.is_whole() {
+            refuse_existing(root, splits, classes)?;
+        }
+        Ok((output, journal))
+    }
+
+    fn take(root: &Path) -> Result<(Self, Journal), Failure> {
         let created_root = !root.exists();
-        let failed = |error| unwritable(root, &error);
-        fs::create_dir_all(root).map_err(failed)?;
-        let stage = root.join(format!("{STAGE}{}", std::process::id()));
-        let output = Self { root: root.to_owned(), stage, created_root, splits: Vec::new() };
-        fs::create_dir(&output.stage).map_err(failed)?;
-        Ok(output)
+        fs::create_dir_all(root).map_err(|error| unwritable(root, &error))?;
+        let stage = Stage::take(root).inspect_err(|_| {
+            if created_root {
+                let _ = fs::remove_dir(root); // fails where somebody else works there, as it should
+            }
+        })?;
+        let journal = Journal::read(stage.path())?;
+        Ok((Self { root: root.to_owned(), created_root, stage, splits: Vec::new(), keep: false }, journal))
     }
 
-    /// The folder to write `split` into; it must not exist yet.
+    /// The folder where all is made.
+    pub(super) fn stage(&self) -> &Path {
+        self.stage.path()
+    }
+
+    /// Leaves what is made to a later run.
+    pub(super) fn keep(&mut self) {
+        self.keep = true;
+    }
+
+    /// The folder to write `split` into.
     pub(super) fn folder(&self, split: &str) -> PathBuf {
-        self.stage.join(split)
+        self.stage.path().join(split)
     }
 
-    /// Says that `split` is whole, and lists what it had to leave out.
+    /// Says that `split` is whole.
     pub(super) fn complete(&mut self, split: &str) {
         self.splits.push(split.to_owned());
     }
 
-    /// Writes `rejected.tsv` (name, tab, reason) into `split`, unless the list is empty; its final path.
-    pub(super) fn list_rejected(&self, split: &str, rejected: &[LeftOut]) -> Result<Option<PathBuf>, Failure> {
+    /// Writes `rejected.tsv` (name, tab, reason) into `split`, unless the list is empty.
+    pub(super) fn list_rejected(&self, split: &str, rejected: &[Rejected]) -> Result<(), Failure> {
         if rejected.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let path = self.folder(split).join(REJECTED);
-        write_list(&path, rejected).map_err(|error| unwritable(&path, &error))?;
-        Ok(Some(self.root.join(split).join(REJECTED)))
+        write_list(&path, rejected).map_err(|error| unwritable(&path, &error))
     }
 
-    /// Moves all completed splits to their places.
+    /// The list of `split`, which may have been moved to its place.
+    pub(super) fn rejected(&self, split: &str) -> Result<Vec<Rejected>, Failure> {
+        let places = [self.folder(split), self.place(split)].map(|folder| folder.join(REJECTED));
+        let Some(path) = places.into_iter().find(|path| path.exists()) else { return Ok(Vec::new()) };
+        let text = fs::read_to_string(&path)?;
+        let line = |line: &str| line.split_once('\t').map(|(name, reason)| (name.to_owned(), reason.to_owned()));
+        Ok(text.lines().filter_map(line).map(|(name, reason)| Rejected { name, reason }).collect())
+    }
+
+    /// Where `split` goes in the end.
+    pub(super) fn place(&self, split: &str) -> PathBuf {
+        self.root.join(split)
+    }
+
+    /// Moves all completed splits to their places: all, or none.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
+        let mut moved = Vec::new();
         for split in &self.splits {
-            let place = self.root.join(split);
-            if place.exists() {
-                return Err(exists(&place));
+            match self.publish(split) {
+                Ok(()) => moved.push(split),
+                Err(failure) => {
+                    for split in moved {
+                        // The first failure is the one to tell.
+                        let _ = fs::rename(self.place(split), self.folder(split));
+                    }
+                    return Err(failure);
+                }
             }
-            fs::rename(self.folder(split), &place).map_err(|error| unwritable(&place, &error))?;
-            self.created_root = false;
         }
-        #[cfg(unix)]
-        File::open(&self.root).and_then(|folder| folder.sync_all()).map_err(|error| unwritable(&self.root, &error))?;
+        sync(&self.root)?;
+        (self.created_root, self.keep) = (false, false);
         Ok(())
+    }
+
+    fn publish(&self, split: &str) -> Result<(), Failure> {
+        let (from, place) = (self.folder(split), self.place(split));
+        match (from.exists(), place.exists()) {
+            // An interrupted run moved it.
+            (false, true) => Ok(()),
+            (_, true) => Err(exists(&place)),
+            _ => fs::rename(from, &place).map_err(|error| unwritable(&place, &error)),
+        }
     }
 }
 
 impl Drop for Output {
     fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
         // Nothing more can be done about a failure here; the folder's name says what it is.
-        let _ = fs::remove_dir_all(&self.stage);
+        let _ = self.stage.remove();
         if self.created_root {
             let _ = fs::remove_dir(&self.root);
         }
@@ -94,13 +187,7 @@ fn refuse_existing(root: &Path, splits: &[&str], classes: &[String]) -> Result<(
         if name.ends_with(".mcs") || splits.contains(&name.as_str()) {
             return Err(exists(&path));
         }
-        if name.starts_with(STAGE) {
-            eprintln!(
-                "metacl-shard: note: {}: left by an interrupted run; delete it if none is going on",
-                path.display()
-            );
-        } else if metacl::shard::ingest::SPLITS.contains(&name.as_str()) && ShardSet::open(&path)?.classes() != classes
-        {
+        if metacl::shard::ingest::SPLITS.contains(&name.as_str()) && ShardSet::open(&path)?.classes() != classes {
             let message = "its classes are others than those of the new split; choose another folder";
             return Err(Failure::Failed(format!("{}: {message}", path.display())));
         }
@@ -108,21 +195,22 @@ fn refuse_existing(root: &Path, splits: &[&str], classes: &[String]) -> Result<(
     Ok(())
 }
 
-fn write_list(path: &Path, rejected: &[LeftOut]) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create_new(path)?);
-    for LeftOut { name, reason } in rejected {
-        writeln!(file, "{}\t{}", one_line(name), one_line(&reason.to_string()))?;
+fn write_list(path: &Path, rejected: &[Rejected]) -> io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    for Rejected { name, reason } in rejected {
+        writeln!(file, "{}\t{}", one_line(name), one_line(reason))?;
     }
-    file.flush()
+    file.into_inner()?.sync_all()
 }
 
 fn exists(path: &Path) -> Failure {
     Failure::Failed(format!("{}: exists and is not overwritten; choose another folder or delete it", path.display()))
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::Failed(format!(
-        "{}: cannot be written ({error}); choose another folder or change its permissions",
-        path.display()
-    ))
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    let what = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room or choose another folder",
+        _ => "choose another folder or change its permissions",
+    };
+    Failure::Failed(format!("{}: cannot be written ({error}); {what}", path.display()))
 }

@@ -12,23 +12,25 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Progress of one split.
 pub(super) struct Progress {
     name: String,
-    count: u64,
+    from: u64,
     done: u64,
+    count: u64,
     start: Instant,
     said: Instant,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Starts counting to `count` samples of `name`.
-    pub(super) fn new(name: &str, count: u64) -> Self {
+    /// Starts counting from `from` to `count` samples of `name`.
+    pub(super) fn new(name: &str, from: u64, count: u64) -> Self {
         let now = Instant::now();
         let bar = std::io::stderr().is_terminal().then(|| {
             let template = "{prefix} [{bar:30}] {human_pos} of {human_len} samples, {per_sec}, {eta} left";
             let style = ProgressStyle::with_template(template).expect("the template is well formed");
-            ProgressBar::new(count).with_style(style.progress_chars("=> ")).with_prefix(name.to_owned())
+            let bar = ProgressBar::new(count).with_style(style.progress_chars("=> ")).with_prefix(name.to_owned());
+            bar.with_position(from)
         });
-        Self { name: name.to_owned(), count, done: 0, start: now, said: now, bar }
+        Self { name: name.to_owned(), from, done: from, count, start: now, said: now, bar }
     }
 
     /// One more sample is through.
@@ -54,6 +56,6 @@ impl Progress {
     }
 
     fn rate(&self) -> f64 {
-        self.done as f64 / self.start.elapsed().as_secs_f64().max(1e-9)
+        (self.done - self.from) as f64 / self.start.elapsed().as_secs_f64().max(1e-9)
     }
 }

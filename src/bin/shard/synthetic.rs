@@ -14,7 +14,7 @@ use super::convert::all_cores;
 use super::destination::Destination;
 use super::output::Output;
 use super::prepare::Prepared;
-use super::split::{self, Plan};
+use super::split::{self, Corrupt, Plan};
 use super::text;
 use super::{Failure, Outcome};
 
@@ -66,7 +66,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let names: Vec<&str> = splits.iter().map(|&(_, name, _)| name).collect();
     let destination = Destination::new(&args.dst, args.stage.as_deref(), storage)?;
     destination.refuse_existing(&names, &classes)?;
-    let mut output = Output::create(destination.folder(), &names, &classes)?;
+    let (mut output, _) = Output::create(destination.folder(), &names, &classes)?;
 
     let mut reports = Vec::new();
     for (number, name, count) in splits {
@@ -77,6 +77,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
             metadata: metadata(args),
             shard_size: args.shard_size,
             workers: args.workers.map_or_else(all_cores, NonZeroUsize::get),
+            corrupt: Corrupt::Error,
         };
         let tag = |index| (Cow::Owned(sample_name(&set, index)), set.label(index));
         let size = Size::new(args.size, args.size);
@@ -85,7 +86,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
             let source_bytes = bytes.len() as u64;
             Ok(Prepared { bytes, codec: Codec::Raw, size, source_bytes, shrunk: false, kept: None })
         };
-        reports.push(split::write(&output.folder(name), plan, tag, || (), draw)?);
+        reports.push(split::write(&output.folder(name), plan, None, tag, || (), draw)?);
         output.complete(name);
     }
     output.finish()?;
@@ -102,5 +103,5 @@ fn sample_name(set: &Synthetic, index: u64) -> String {
 fn metadata(args: &Args) -> BTreeMap<String, String> {
     let entries =
         [("source", "synthetic".to_owned()), ("format", "synthetic".to_owned()), ("seed", args.seed.to_string())];
-    entries.map(|(key, value)| (key.to_owned(), value)).into()
+    entries.map(|(key, value)| (key.to_owned(), value)).into_iter().chain([split::tool()]).collect()
 }

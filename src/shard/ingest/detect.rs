@@ -35,6 +35,11 @@ pub struct Options {
 /// # Errors
 /// [`IngestError`], as the format's own `read`.
 pub fn read(source: &Path, options: &Options) -> Result<Dataset, IngestError> {
+    let kind = source.metadata().map_err(|error| IngestError::io(source, error))?.file_type();
+    // Opening a pipe would wait for who writes into it.
+    if !kind.is_dir() && !kind.is_file() {
+        return Err(IngestError::NotRegular { path: source.to_owned() });
+    }
     let format = match options.format {
         Some(format) => format,
         None => detect(source, options.labels.is_some())?,

@@ -43,6 +43,12 @@ pub enum IngestError {
         /// What the format looks like.
         expected: &'static str,
     },
+    /// A pipe, socket or device.
+    #[error("{path}: not a regular file; give a folder or an archive on a disk", path = .path.display())]
+    NotRegular {
+        /// The path.
+        path: PathBuf,
+    },
     /// A tar's structure is broken.
     #[error("{path}: offset {offset}: not a tar header ({source}); fetch the archive again", path = .path.display())]
     Tar {
@@ -161,6 +167,9 @@ pub enum Reason {
     /// The operating system refused.
     #[error("unreadable: {0}")]
     Unreadable(String),
+    /// It was listed, and is not there any more: removed, or its file system went away. The source, not the file, is at fault.
+    #[error("gone since the source was listed ({0})")]
+    Gone(String),
     /// A file beside the class folders.
     #[error("lies in no class folder")]
     NoClass,

@@ -110,7 +110,8 @@ impl Item {
     /// Reads the sample's bytes.
     ///
     /// # Errors
-    /// The [`Reason`] to leave it out: unreadable, empty, cut short by the end of its archive, or beyond [`MAX_FILE_BYTES`].
+    /// The [`Reason`] to leave it out: unreadable, empty, cut short by the end of its archive, or beyond [`MAX_FILE_BYTES`]; or
+    /// [`Reason::Gone`], which is the source's fault.
     pub fn load(&self) -> Result<Payload, Reason> {
         match &self.place {
             Place::File(folder) => read_file(&folder.join(&self.name)).map(Payload::Encoded),
@@ -125,9 +126,12 @@ impl Item {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Reason> {
-    let unreadable = |source: io::Error| Reason::Unreadable(source.to_string());
-    let file = File::open(path).map_err(unreadable)?;
-    let length = file.metadata().map_err(unreadable)?.len();
+    let file = open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(Reason::NotRegular);
+    }
+    let length = metadata.len();
     check_length(length)?;
     let mut bytes = Vec::with_capacity(length as usize);
     // One byte more than allowed: a file that grows while it is read must not grow without end.
@@ -136,11 +140,27 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Reason> {
     Ok(bytes)
 }
 
+/// Opens a file that may have become a pipe since it was listed, without waiting for who writes into that.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    options.read(true).open(path)
+}
+
+fn unreadable(source: io::Error) -> Reason {
+    use io::ErrorKind::{NotConnected, NotFound, StaleNetworkFileHandle};
+    match source.kind() {
+        NotFound | NotConnected | StaleNetworkFileHandle => Reason::Gone(source.to_string()),
+        _ => Reason::Unreadable(source.to_string()),
+    }
+}
+
 fn read_member(archive: &Archive, offset: u64, length: u64) -> Result<Vec<u8>, Reason> {
     check_length(length)?;
     archive.read(offset, length).map_err(|source| match source.kind() {
         io::ErrorKind::UnexpectedEof => Reason::Truncated("its archive ends inside it".into()),
-        _ => Reason::Unreadable(source.to_string()),
+        _ => unreadable(source),
     })
 }
 
@@ -149,5 +169,21 @@ fn check_length(bytes: u64) -> Result<(), Reason> {
         0 => Err(Reason::Empty),
         _ if bytes > MAX_FILE_BYTES => Err(Reason::TooManyBytes { bytes }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_a_file_since_it_was_listed_is_told_without_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let item = |name: &str| Item { name: name.to_owned(), label: 0, place: Place::File(folder.path().into()) };
+        assert!(std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
+        assert!(matches!(item("pipe").load(), Err(Reason::NotRegular)));
+        assert!(matches!(item("absent").load(), Err(Reason::Gone(_))));
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+        assert!(matches!(item("folder").load(), Err(Reason::NotRegular)));
     }
 }

@@ -1,8 +1,10 @@
 //! Writing a split: append, then index, sync, read back, rename.
 //!
-//! - here: [`SplitWriter`] cuts the samples into files and names them. `part`: one file under a temporary name.
+//! - here: [`SplitWriter`] cuts the samples into files and names them. `part`: one file under a temporary name. `resume`: going on with a
+//!   split whose writer was interrupted.
 
 mod part;
+mod resume;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -10,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use part::{ClosedPart, OpenPart, Place};
+pub use resume::FinishedPart;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::check::storable;
@@ -66,7 +69,7 @@ pub struct WriteSummary {
 }
 
 /// Writes a split of many files. Nothing has a final name before [`finish`](Self::finish); dropped earlier, it leaves nothing, the
-/// folder included where it made that.
+/// folder included where it made that; one that can be [resumed](Self::resume) leaves the files that it has closed.
 pub struct SplitWriter {
     closed: Vec<ClosedPart>,
     open: Option<OpenPart>,
@@ -77,6 +80,8 @@ pub struct SplitWriter {
     samples: u64,
     /// A write failed, so that samples may be missing.
     broken: bool,
+    /// Closed files stay when this is dropped.
+    keep_closed: bool,
 }
 
 impl SplitWriter {
@@ -96,7 +101,16 @@ impl SplitWriter {
         if let Some(path) = parts::shard_files(&folder.path)?.into_iter().next() {
             return Err(ShardError::Exists { path });
         }
-        Ok(Self { closed: Vec::new(), open: None, folder, options, meta, samples: 0, broken: false })
+        Ok(Self {
+            closed: Vec::new(),
+            open: None,
+            folder,
+            options,
+            meta,
+            samples: 0,
+            broken: false,
+            keep_closed: false,
+        })
     }
 
     /// Adds or replaces a pair of metadata, for what is known only once all samples are through; files may grow past `shard_size` by it.
@@ -163,7 +177,7 @@ impl SplitWriter {
     ///
     /// # Errors
     /// [`ShardError::Empty`] where nothing was appended; [`ShardError::Exists`] where a name was taken meanwhile; what the system
-    /// refuses; what reading back finds; [`ShardError::Broken`]. Nothing is left then.
+    /// refuses; what reading back finds; [`ShardError::Broken`]. Nothing is left then but what a later writer can take up.
     pub fn finish(mut self) -> Result<WriteSummary, ShardError> {
         self.refuse_broken()?;
         self.close_part()?;
@@ -178,7 +192,7 @@ impl SplitWriter {
             first += part.header().samples;
             bytes += part.header().file_length;
         }
-        publish(&self.folder.path, std::mem::take(&mut self.closed))?;
+        publish(&self.folder.path, std::mem::take(&mut self.closed), self.keep_closed)?;
         self.folder.keep()?;
         Ok(WriteSummary { samples: self.samples, files: parts.into(), bytes })
     }
@@ -211,7 +225,11 @@ impl SplitWriter {
     fn close_part(&mut self) -> Result<(), ShardError> {
         let Some(part) = self.open.take() else { return Ok(()) };
         self.refuse_more_parts()?;
-        self.closed.push(part.close(&self.meta)?);
+        let mut part = part.close(&self.meta)?;
+        if self.keep_closed {
+            part.keep();
+        }
+        self.closed.push(part);
         Ok(())
     }
 
@@ -233,13 +251,14 @@ fn encode_meta(options: &WriteOptions) -> Result<Vec<u8>, Refusal> {
     meta.encode().ok_or(Refusal::MetadataLength { length })
 }
 
-/// Gives the parts their final names, in order: all of them or, short of a crash, none.
-fn publish(folder: &Path, closed: Vec<ClosedPart>) -> Result<(), ShardError> {
+/// Gives the parts their final names, in order: all of them or, short of a crash, none. Where they are kept for a later writer, that one
+/// takes the names back.
+fn publish(folder: &Path, closed: Vec<ClosedPart>, keep: bool) -> Result<(), ShardError> {
     let mut named = Vec::new();
     for (number, part) in closed.into_iter().enumerate() {
         let path = folder.join(part_name(number as u64));
         if let Err(error) = part.name(&path) {
-            for path in named {
+            for path in named.into_iter().filter(|_| !keep) {
                 let _ = fs::remove_file(path); // ours; the first error is the one to tell
             }
             return Err(error);

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use tempfile::{NamedTempFile, TempPath};
 
-use super::{NewSample, part_name};
+use super::{FinishedPart, NewSample, part_name};
 use crate::shard::error::ShardError;
 use crate::shard::file::ShardFile;
-use crate::shard::format::{self, ALIGN, Block, ENTRY, Entry, FOOTER, Footer, HEADER, Header, PAGE, VERSION};
+use crate::shard::format::{self, ALIGN, Block, ENTRY, Entry, FOOTER, Footer, HEADER, Header, PAGE};
 use crate::shard::verify::verify_file;
 
 /// A new file for part `number`, under a name that says what it is.
@@ -113,23 +113,12 @@ impl OpenPart {
             self.end_page()?;
         }
         self.out.flush().map_err(|source| self.failed(source))?;
-        let header = Header {
-            version: VERSION,
-            page_entries: self.page_entries,
-            file_length: 0, // set with the ends
-            samples: self.samples,
-            first: 0,
-            total: self.samples,
-            part: 0,
-            parts: 1,
-            split_id: 0,
-        };
+        let header = Header::alone(self.page_entries, self.samples);
         // The file is closed here: a split may have more parts than a process may have open files.
         let path = self.out.into_parts().0.into_temp_path();
         let mut part = ClosedPart { path, header, body_end: self.at, table: self.table };
         part.write_ends(meta)?;
-        let faults = verify_file(&ShardFile::open(&part.path, None)?);
-        faults.into_iter().next().map_or(Ok(part), Err)
+        part.read_back()
     }
 }
 
@@ -153,9 +142,57 @@ impl ClosedPart {
         let path = copy.path().to_owned();
         file.copy_to(copy.as_file_mut(), &path)?;
         let (table, body_end) = file.body();
-        let part = Self { path: copy.into_temp_path(), header: *file.header(), body_end, table: table.to_vec() };
-        let faults = verify_file(&ShardFile::open(&part.path, None)?);
-        faults.into_iter().next().map_or(Ok(part), Err)
+        Self { path: copy.into_temp_path(), header: *file.header(), body_end, table: table.to_vec() }.read_back()
+    }
+
+    /// Takes up a file that an earlier writer closed, and reads it back: that writer may have been killed while it rewrote header, metadata,
+    /// page table and footer, so these are written anew.
+    pub(super) fn take_up(
+        finished: &FinishedPart,
+        folder: &Path,
+        page_entries: u32,
+        meta: &[u8],
+    ) -> Result<Self, ShardError> {
+        let FinishedPart { file, samples, body_end, pages } = finished;
+        let path = folder.join(file);
+        let failed = |source| ShardError::Io { path: path.clone(), doing: "take up", source };
+        let length = path.metadata().map_err(failed)?.len();
+        if length < *body_end {
+            return Err(failed(io::Error::other(format!("{length} bytes, {body_end} were written"))));
+        }
+        let mut path = TempPath::try_from_path(&path).map_err(failed)?;
+        path.disable_cleanup(true);
+        let row = |&[offset, length, checksum]: &[u64; 3]| Block { offset, length, checksum }.encode();
+        let table = pages.iter().flat_map(row).collect();
+        let header = Header::alone(page_entries, *samples);
+        let mut part = Self { path, header, body_end: *body_end, table };
+        part.write_ends(meta)?;
+        part.read_back()
+    }
+
+    /// What a later writer needs to take the file up.
+    pub(super) fn finished(&self) -> FinishedPart {
+        let row = |row| {
+            let Block { offset, length, checksum } = Block::parse(row);
+            [offset, length, checksum]
+        };
+        FinishedPart {
+            file: self.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            samples: self.header.samples,
+            body_end: self.body_end,
+            pages: self.table.chunks_exact(PAGE).map(row).collect(),
+        }
+    }
+
+    /// Leaves the file there when this is dropped.
+    pub(super) fn keep(&mut self) {
+        self.path.disable_cleanup(true);
+    }
+
+    /// Reads every byte as a reader would.
+    fn read_back(self) -> Result<Self, ShardError> {
+        let faults = verify_file(&ShardFile::open(&self.path, None)?);
+        faults.into_iter().next().map_or(Ok(self), Err)
     }
 
     /// The page table, which stands for all records and index pages.

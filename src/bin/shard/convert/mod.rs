@@ -1,28 +1,32 @@
 //! `metacl-shard convert`: a published dataset to shards.
+//!
+//! - here: the arguments, and the way through. `begin`: what is to be done, and whether an interrupted run was to do the same. `finish`: lists,
+//!   places, words. `nested`: a target within the source.
+
+mod begin;
+mod finish;
+mod nested;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use metacl::config::parse_bytes;
 use metacl::decode::Limits;
-use metacl::rng::{Permutation, Purpose, Stream};
 use metacl::shard::Storage;
-use metacl::shard::ingest::{self, Dataset, Format, LeftOut, Split};
+use metacl::shard::ingest::{self, Dataset, Format, Split};
+use nested::refuse_nested;
 
 use super::destination::Destination;
-use super::output::Output;
+use super::journal::Journal;
+use super::output::{Output, Rejected};
 use super::part::Part;
 use super::prepare::{Rules, Store, Worker};
-use super::split::{self, Plan, Report};
+use super::split::{self, Corrupt, Plan, Report};
 use super::text;
 use super::{Failure, Outcome};
-
-/// Left-out files that are named on standard error; all are in `rejected.tsv`.
-const NAMED: usize = 20;
 
 /// Convert a dataset to shards
 ///
@@ -37,11 +41,16 @@ const NAMED: usize = 20;
 /// Images are stored in the order of their sorted paths (CIFAR: file order), as --store says; pixels stay pixels, PNG files stay files
 /// unless --store raw. Each is decoded once to find damage. JPEGs that cannot become coefficients (CMYK, 12 bits, 4:4:0, 4:1:1) stay
 /// files, and are counted by kind.
-/// Files that cannot be taken are listed at the end and in DST/SPLIT/rejected.tsv (exit code 3). Nothing is overwritten; a split
-/// appears under its name only when all are whole.
+/// Files that cannot be taken are listed at the end and in DST/SPLIT/rejected.tsv (exit code 3); with --corrupt error the first of them
+/// ends the conversion. Nothing is overwritten; a split appears under its name only when all are whole.
+///
+/// Files are finished one by one in DST/.unfinished. A conversion that was killed or failed there is gone on with by the same command and
+/// --resume: finished files are read back and kept, the rest is made again, and the dataset is, to the byte, that of one that was not
+/// interrupted. Other options, and a source whose files before that point were changed, are refused. Without --resume, finished files that
+/// are left there are named, and nothing else is done. One process at a time makes a dataset in DST.
 ///
 /// DST may be a URL (s3://, gs://, az://): the dataset is made in a folder of --stage first, then copied; a split is seen there when
-/// its last object is whole.
+/// its last object is whole. Interrupted, it begins anew: there is no --resume.
 /// With --part i/n, only the i-th of n stretches of equal length of that order, into DST/part-i-of-n: run it for each i, anywhere, then
 /// `metacl-shard merge`.
 ///
@@ -89,6 +98,12 @@ pub(super) struct Args {
     /// For a DST that is a URL: folder with room for the dataset, which is made there first [default: the system's]
     #[arg(long, value_name = "FOLDER")]
     stage: Option<PathBuf>,
+    /// Go on with what an interrupted conversion of the same kind left in DST; begin where there is nothing
+    #[arg(long)]
+    resume: bool,
+    /// What to do about a file that cannot be taken: unreadable, damaged, too large, in no class folder
+    #[arg(long, value_enum, default_value_t = Corrupt::Skip)]
+    corrupt: Corrupt,
     /// Do not decode each image once; damage then shows in training. What is recoded is checked all the same
     #[arg(long)]
     no_check: bool,
@@ -119,6 +134,10 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     crate::memory::keep_freed_memory();
     let target = args.part.map_or_else(|| args.dst.clone(), |part| args.dst.join(part.folder()));
     let destination = Destination::new(&target, args.stage.as_deref(), storage)?;
+    if args.resume && !destination.is_disk() {
+        let what = "--resume is for folders; convert to a folder with --part 1/1 --resume, then `metacl-shard merge` it to the URL";
+        return Err(Failure::Usage(what.to_owned()));
+    }
     refuse_nested(args, &destination, None)?;
     let options =
         ingest::Options { format: args.format.format(), labels: args.labels.clone(), synsets: args.synsets.clone() };
@@ -129,32 +148,57 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
             "metacl-shard: note: JPEGs stay files: only builds with libjpeg-turbo store coefficients, which decode faster"
         );
     }
-    for (number, split) in (0..).zip(&mut dataset.splits) {
-        take_subset(split, number, args);
-        if let Some(part) = args.part {
-            part.take(split);
-        }
-    }
-    if args.part.is_some_and(|part| !part.is_first()) {
-        dataset.left_out.clear();
-    }
-    // A part of few samples may have none of a split.
-    dataset.splits.retain(|split| !split.items.is_empty() || !split.left_out.is_empty());
+    begin::take_part(args, &mut dataset);
     if let (Some(part), true) = (args.part, dataset.splits.is_empty() && dataset.left_out.is_empty()) {
         text::print(format_args!("part {part}: no samples; merging does not ask for it"))?;
         return Ok(Outcome::Done);
     }
-    let names: Vec<&str> = dataset.splits.iter().map(|split| split.name.as_str()).collect();
+    begin::refuse_left_out(args, &dataset)?;
+    let names: Vec<String> = dataset.splits.iter().map(|split| split.name.clone()).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let classes = dataset.splits.first().map(|split| split.classes.clone()).unwrap_or_default();
     destination.refuse_existing(&names, &classes)?;
-    let mut output = Output::create(destination.folder(), &names, &classes)?;
+    let (mut output, mut journal) = match args.resume {
+        true => Output::resume(destination.folder(), &names, &classes)?,
+        false => Output::create(destination.folder(), &names, &classes)?,
+    };
+    let metadata = begin::begin(args, &mut dataset, output.stage(), &mut journal)?;
 
-    let Dataset { format, splits, left_out: mut outside } = dataset;
+    let made = match journal.is_whole() {
+        true => finish::take_over(&mut output, &journal),
+        false => convert_splits(args, dataset, metadata, &mut output, &mut journal),
+    };
+    let left = (destination.is_disk() && journal.files() > 0).then(|| output.stage().to_owned());
+    if left.is_some() {
+        output.keep();
+    }
+    let ended = made.and_then(|made| finish::finish(args, &destination, output, made, &mut journal));
+    ended.map_err(|failure| match left.filter(|stage| stage.exists()) {
+        Some(stage) => failure.with(&format!(
+            "; {} kept in {}: the same command with --resume goes on, or delete that folder",
+            text::count(journal.files() as u64, "finished file"),
+            stage.display()
+        )),
+        None => failure,
+    })
+}
+
+/// What became of the splits that have samples, and files left out that belong to none of them.
+type Made = (Vec<Report>, Vec<Rejected>);
+
+fn convert_splits(
+    args: &Args,
+    dataset: Dataset,
+    metadata: Vec<BTreeMap<String, String>>,
+    output: &mut Output,
+    journal: &mut Journal,
+) -> Result<Made, Failure> {
+    let mut outside: Vec<Rejected> = dataset.left_out.into_iter().map(Rejected::from).collect();
     let mut reports = Vec::new();
-    for mut split in splits {
-        let metadata = metadata(args, format, &mut split);
-        let mut report = convert_split(args, &output.folder(&split.name), &split, metadata)?;
-        report.left_out.splice(0..0, split.left_out);
+    for (mut split, metadata) in dataset.splits.into_iter().zip(metadata) {
+        let left_out = std::mem::take(&mut split.left_out);
+        let mut report = convert_split(args, &output.folder(&split.name), &split, metadata, journal)?;
+        report.left_out.splice(0..0, left_out.into_iter().map(Rejected::from));
         if report.samples > 0 {
             output.complete(&report.name);
             reports.push(report);
@@ -166,7 +210,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
             outside.extend(report.left_out);
         }
     }
-    finish(args, &destination, output, reports, outside)
+    Ok((reports, outside))
 }
 
 fn convert_split(
@@ -174,6 +218,7 @@ fn convert_split(
     folder: &Path,
     split: &Split,
     metadata: BTreeMap<String, String>,
+    journal: &mut Journal,
 ) -> Result<Report, Failure> {
     let rules = Rules { store: args.store, max_side: args.max_side.map(NonZeroU32::get), check: !args.no_check };
     let limits = Limits { max_pixels: args.max_pixels };
@@ -185,120 +230,17 @@ fn convert_split(
         metadata,
         shard_size: args.shard_size,
         workers: args.workers.map_or_else(all_cores, NonZeroUsize::get),
+        corrupt: args.corrupt,
     };
     let tag = |index| (Cow::Borrowed(item(index).name.as_str()), item(index).label);
-    split::write(folder, plan, tag, || Worker::new(limits), |worker, index| worker.prepare(item(index), rules))
-}
-
-/// Lists what was left out, moves the splits to their places, says what was done.
-fn finish(
-    args: &Args,
-    destination: &Destination,
-    output: Output,
-    mut reports: Vec<Report>,
-    outside: Vec<LeftOut>,
-) -> Result<Outcome, Failure> {
-    let Some(first) = reports.first_mut() else {
-        name_left_out(&outside);
-        let reason = outside.first().map_or(String::new(), |l| format!(" (the first: {}: {})", l.name, l.reason));
-        let message = format!(
-            "{}: none of {} can be taken{reason}",
-            args.src.display(),
-            text::count(outside.len() as u64, "file")
-        );
-        return Err(Failure::Failed(message));
-    };
-    first.left_out.extend(outside);
-    let mut lists = Vec::new();
-    for report in &reports {
-        lists.extend(output.list_rejected(&report.name, &report.left_out)?);
-    }
-    output.finish()?;
-    destination.publish()?;
-
-    for report in &reports {
-        text::print(report.line())?;
-        name_left_out(&report.left_out);
-    }
-    let left_out: u64 = reports.iter().map(|report| report.left_out.len() as u64).sum();
-    if left_out == 0 {
-        return Ok(Outcome::Done);
-    }
-    let lists: Vec<String> = lists.iter().map(|path| destination.shown(path)).collect();
-    text::print(format_args!("left out: {}, listed in {}", text::count(left_out, "file"), lists.join(", ")))?;
-    Ok(Outcome::LeftOut)
-}
-
-fn name_left_out(left_out: &[LeftOut]) {
-    for LeftOut { name, reason } in left_out.iter().take(NAMED) {
-        eprintln!("metacl-shard: left out: {}: {}", text::one_line(name), text::one_line(&reason.to_string()));
-    }
-    if left_out.len() > NAMED {
-        eprintln!("metacl-shard: left out: ... and {} more", text::thousands((left_out.len() - NAMED) as u64));
-    }
-}
-
-/// Keeps `--limit` of the items, in their order.
-fn take_subset(split: &mut Split, number: u32, args: &Args) {
-    let count = split.items.len() as u64;
-    let Some(limit) = args.limit.map(NonZeroU64::get).filter(|&limit| limit < count) else { return };
-    let order = Permutation::new(count, Stream::new(args.seed, Purpose::Split).key(), number);
-    let mut chosen = vec![false; split.items.len()];
-    (0..limit).for_each(|place| chosen[order.at(place) as usize] = true);
-    let mut chosen = chosen.into_iter();
-    split.items.retain(|_| chosen.next() == Some(true));
-}
-
-/// What the shard says about its making. No absolute path: a shard may be published.
-fn metadata(args: &Args, format: &str, split: &mut Split) -> BTreeMap<String, String> {
-    let mut metadata = std::mem::take(&mut split.metadata);
-    let source = fs::canonicalize(&args.src).unwrap_or_else(|_| args.src.clone());
-    let source = source.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    metadata.extend([("source".to_owned(), source), ("format".to_owned(), format.to_owned())]);
-    if let Some(store) = args.store.to_possible_value() {
-        metadata.insert("store".to_owned(), store.get_name().to_owned());
-    }
-    if let Some(side) = args.max_side {
-        metadata.insert("max_side".to_owned(), side.to_string());
-    }
-    if let Some(limit) = args.limit {
-        metadata.extend([("limit".to_owned(), limit.to_string()), ("seed".to_owned(), args.seed.to_string())]);
-    }
-    metadata
-}
-
-/// The next conversion would read its own output.
-fn refuse_nested(args: &Args, destination: &Destination, format: Option<&str>) -> Result<(), Failure> {
-    if !destination.is_disk() {
-        return Ok(());
-    }
-    let (Ok(src), Some(dst)) = (fs::canonicalize(&args.src), resolve(&args.dst)) else { return Ok(()) };
-    // In other formats, a folder more beside the archives is not looked into.
-    let in_tree = format == Some("folder") && dst.starts_with(&src);
-    if src.starts_with(&dst) || in_tree {
-        let [src, dst] = [args.src.display(), args.dst.display()];
-        return Err(Failure::Usage(format!(
-            "{dst}: DST and SRC ({src}) lie in one another; choose a folder beside SRC"
-        )));
-    }
-    Ok(())
-}
-
-/// `path` without links, though its last parts need not exist yet; `None` where that cannot be told.
-fn resolve(path: &Path) -> Option<PathBuf> {
-    let absolute = std::path::absolute(path).ok()?;
-    let mut missing = Vec::new();
-    let mut existing = absolute.as_path();
-    loop {
-        if let Ok(real) = fs::canonicalize(existing) {
-            return Some(missing.iter().rev().fold(real, |path, part| path.join(part)));
-        }
-        match existing.components().next_back()? {
-            Component::Normal(part) => missing.push(part),
-            _ => return None,
-        }
-        existing = existing.parent()?;
-    }
+    split::write(
+        folder,
+        plan,
+        Some(journal),
+        tag,
+        || Worker::new(limits),
+        |worker, index| worker.prepare(item(index), rules),
+    )
 }
 
 /// One worker a core.
