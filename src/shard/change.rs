@@ -3,15 +3,15 @@
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 /// What the system says of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Bytes.
     pub length: u64,
-    /// When it was written, where the system keeps that.
-    pub written: Option<SystemTime>,
+    /// When it was last written to, from the start of 1970 on, where the system keeps that.
+    pub written: Option<Duration>,
     /// Device and inode, where there are such.
     pub inode: Option<(u64, u64)>,
 }
@@ -25,7 +25,8 @@ impl Stamp {
         };
         #[cfg(not(unix))]
         let inode = None;
-        Self { length: metadata.len(), written: metadata.modified().ok(), inode }
+        let written = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Self { length: metadata.len(), written, inode }
     }
 
     /// Of whatever is at `path` now. By opening it: that is when a network file system asks its server.
@@ -37,7 +38,7 @@ impl Stamp {
 impl fmt::Display for Stamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} bytes", self.length)?;
-        match self.written.and_then(|time| time.duration_since(UNIX_EPOCH).ok()) {
+        match self.written {
             Some(time) => write!(f, " written at {}.{:09} (Unix time)", time.as_secs(), time.subsec_nanos()),
             None => Ok(()),
         }

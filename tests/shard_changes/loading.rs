@@ -85,7 +85,7 @@ fn bytes_changed_in_place_end_the_run_without_a_wrong_pixel() {
 
 #[test]
 fn a_file_replaced_by_a_rename_does_not_disturb_it() {
-    let other = Dataset::of(Codec::Raw, 16, 100);
+    let other = Dataset::of(Codec::Raw, 16, 100, 1);
     for verify in [Verify::Always, Verify::First, Verify::Never] {
         let dataset = Dataset::new(Codec::Coef, 16);
         let error = disturbed(&dataset, verify, |dataset| {

@@ -1,7 +1,7 @@
 //! Files that change while they are mapped: cut short, written to in place, replaced by a rename, on a disk that cannot read them. Nothing that
 //! is read then passes for what was written, no process ends by a signal, and what is no fault does no harm.
 //!
-//! [`reading`]: an open set. [`loading`]: a running loader. [`signals`]: SIGBUS that is none of our maps'.
+//! [`reading`]: an open set. [`loading`]: a running loader. [`programs`]: `metacl-shard` at work. [`signals`]: SIGBUS that is none of our maps'.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,6 +10,7 @@ mod image_support;
 mod loading;
 #[path = "../kernels_coef/pictures.rs"]
 mod pictures;
+mod programs;
 mod reading;
 #[path = "../shard_support/records.rs"]
 mod records;
@@ -42,14 +43,14 @@ struct Dataset {
 impl Dataset {
     /// An index page follows each `page_entries` samples.
     fn new(codec: Codec, page_entries: u32) -> Self {
-        Self::of(codec, page_entries, 0)
+        Self::of(codec, page_entries, 0, 1)
     }
 
-    /// Sizes do not depend on `seed`, so that raw datasets are of equal length.
-    fn of(codec: Codec, page_entries: u32, seed: u64) -> Self {
+    /// Sides are `scale` times as long. They do not depend on `seed`, so that raw datasets are of equal length.
+    fn of(codec: Codec, page_entries: u32, seed: u64, scale: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let sample = |number: u64| {
-            let size = Size::new(40 + number as u32 % 7 * 5, 36 + number as u32 % 5 * 9);
+            let size = Size::new((40 + number as u32 % 7 * 5) * scale, (36 + number as u32 % 5 * 9) * scale);
             let bytes = record(codec, size, number + seed);
             Sample { bytes, size, codec, label: number as u32 % 2, name: format!("{number:03}") }
         };
@@ -84,6 +85,13 @@ impl Dataset {
     /// Cuts the file there.
     fn cut(&self) {
         self.file().set_len(self.middle()).unwrap();
+    }
+
+    /// Undoes the cut, date and all.
+    fn mend(&self) {
+        let at = self.middle();
+        self.file().write_all_at(&self.bytes[at as usize..], at).unwrap();
+        self.date(Duration::from_secs(3600));
     }
 
     /// Changes a byte of each sample's record, in place.

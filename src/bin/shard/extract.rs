@@ -86,6 +86,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
         Codec::Coef => jpeg(&record, args.huffman)?,
         Codec::Jpeg | Codec::Png => record.to_vec(),
     };
+    set.examine(index, false)?;
     write_new(out, &bytes)?;
     let name = one_line(set.name(index)?);
     let class = set.classes().get(info.label as usize).map_or("no class", String::as_str);

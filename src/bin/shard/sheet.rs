@@ -57,6 +57,7 @@ impl Painter {
                 (region.pixels.interleaved(), info.size)
             }
         };
+        set.examine(index, false)?;
         let image = RgbImage::from_raw(size.width, size.height, pixels)
             .ok_or_else(|| Failure::Failed(format!("internal error at sample {index}; please report it")))?;
         let longest = size.width.max(size.height);

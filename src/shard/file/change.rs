@@ -8,16 +8,21 @@ use std::sync::PoisonError;
 use super::ShardFile;
 use crate::shard::change::{Change, Stamp};
 use crate::shard::check::{self, Flaw};
-use crate::shard::error::{Refusal, ShardError};
+use crate::shard::error::{Refusal, Section, ShardError};
 
 impl ShardFile {
     /// Why what was read is not what was written: `flaw`, unless the file changed or the system could not read it.
     pub(super) fn explain(&self, flaw: Flaw) -> ShardError {
-        match self.change() {
-            Some(change) => change.into(),
-            None if self.map.lost() => self.fault(Flaw { refusal: Refusal::Unreadable, ..flaw }).into(),
-            None => self.fault(flaw).into(),
+        if let Some(change) = self.change() {
+            return change.into();
         }
+        if !self.map.lost() {
+            return self.fault(flaw).into();
+        }
+        // The sample's own fault only where it is its record that was lost, not its place in the index.
+        let of_record = matches!(flaw.refusal, Refusal::Checksum { section: Section::Record, .. });
+        let sample = flaw.sample.filter(|_| of_record);
+        self.fault(Flaw { sample, refusal: Refusal::Unreadable, ..flaw }).into()
     }
 
     /// Whether a sample whose bytes were used is what was written; for callers that know a reason to doubt it, or do not compare checksums.

@@ -224,7 +224,11 @@ impl ShardFile {
         self.touch(number)?;
         let page = self.page(number);
         let entry = self.entry_at(&page, place);
-        let held = check::check_again(&entry, self.records_of(number)..page.offset, self.meta.classes.len() as u64);
+        // Of a shard in object storage, neighbours' entries are used too: where any may be lost, none is.
+        let held = match self.is_remote() && self.map.lost() {
+            true => Err((0, Refusal::Unreadable)),
+            false => check::check_again(&entry, self.records_of(number)..page.offset, self.meta.classes.len() as u64),
+        };
         held.map_err(|(at, refusal)| {
             let offset = page.offset + place * ENTRY as u64 + at;
             self.explain(Flaw { sample: Some(sample), offset, refusal })
