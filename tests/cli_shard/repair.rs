@@ -10,11 +10,14 @@ use tempfile::{TempDir, tempdir};
 
 use crate::make::*;
 
+/// Name, label and bytes.
+type Sample = (String, u32, Vec<u8>);
+
 /// A dataset of two splits in several files, and its samples.
 struct Set {
     temp: TempDir,
     data: PathBuf,
-    samples: BTreeMap<&'static str, Vec<(String, u32, Vec<u8>)>>,
+    samples: BTreeMap<&'static str, Vec<Sample>>,
 }
 
 impl Set {
