@@ -128,10 +128,10 @@ impl fmt::Display for Fault {
             Refusal::Magic { .. } => "; give a file that metacl-shard wrote",
             Refusal::Version { .. } => "; use the program that wrote it, or convert the dataset again",
             Refusal::Checksum { section: Section::Record, .. } => {
-                "; convert again, `metacl-shard verify` lists all such records"
+                "; convert again, or keep the rest: `metacl-shard verify` lists all such records, `metacl-shard repair` leaves them out"
             }
             Refusal::Unreadable => "; look at the disk (dmesg), copy the file to a sound one",
-            _ => "; the file is cut short or damaged, copy or convert it again",
+            _ => "; the file is cut short or damaged, copy or convert it again, or keep what is intact of it: `metacl-shard repair`",
         })
     }
 }

@@ -7,6 +7,7 @@
 //! - `check`: bytes to a trusted index; the only place that refuses. `format`: the bytes, field by field. `map`: mapping; the `unsafe`.
 //! - [`location`]: paths and URLs. `storage`: [`Storage`], what it takes to read the latter. [`remote`]: how they are read.
 //! - `write`: [`SplitWriter`]. `verify`: every fault of some files.
+//! - [`salvage`]: what of a damaged file is intact.
 //! - [`ingest`]: sources of datasets for `metacl-shard`.
 //!
 //! Not here: decoding, randomness.
@@ -29,6 +30,7 @@ mod map;
 mod parts;
 #[cfg(feature = "remote")]
 pub mod remote;
+pub mod salvage;
 mod set;
 mod storage;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //!   [`hostile`]: what is made to do harm.
 //! - [`reading`]: inspect, stats, verify, extract. [`generated`]: the synthetic set. [`real`]: real data, where there is some.
 //! - [`stores`]: `--store`, and contact sheets. [`preview`]: views on a picture.
-//! - [`resume`]: conversions that were interrupted. `faults`: full and read-only disks, sources that go away, two programs at once.
+//! - [`repair`]: damaged datasets. [`resume`]: conversions that were interrupted. `faults`: full and read-only disks, sources that go away, two programs at once.
 //! - [`make`]: tiny images, tars and pickles.
 
 // A fixture that fails is a failed test; `unwrap` says where.
@@ -22,6 +22,7 @@ mod preview;
 mod reading;
 mod real;
 mod refusals;
+mod repair;
 mod resume;
 mod sources;
 mod stores;

@@ -1,6 +1,6 @@
 //! The command line, and what all subcommands share.
 //!
-//! - One file a subcommand: [`convert`], [`merge`], [`synthetic`], [`inspect`], [`verify`], [`stats`], [`extract`], [`views`], [`preview`], [`mod@bench`].
+//! - One file a subcommand: [`convert`], [`merge`], [`synthetic`], [`inspect`], [`verify`], [`repair`], [`stats`], [`extract`], [`views`], [`preview`], [`mod@bench`].
 //! - [`prepare`]: an item of a source to a record; `recode`: a JPEG to coefficients. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
 //! - [`sheet`]: thumbnails of many samples in one picture.
 //! - [`access`]: what it takes to read object storage. [`part`]: a conversion by many machines.
@@ -28,6 +28,7 @@ mod progress;
 mod recipe;
 #[cfg(feature = "turbo")]
 mod recode;
+mod repair;
 mod sheet;
 mod split;
 mod stage;
@@ -67,6 +68,7 @@ enum Command {
     Synthetic(synthetic::Args),
     Inspect(inspect::Args),
     Verify(verify::Args),
+    Repair(repair::Args),
     Stats(stats::Args),
     Extract(extract::Args),
     Views(views::Args),
@@ -119,6 +121,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Synthetic(args) => synthetic::run(&args, &storage),
         Command::Inspect(args) => inspect::run(&args, &storage),
         Command::Verify(args) => verify::run(&args, &storage),
+        Command::Repair(args) => repair::run(&args, &storage),
         Command::Stats(args) => stats::run(&args, &storage),
         Command::Extract(args) => extract::run(&args, &storage),
         Command::Views(args) => views::run(&args, &storage),

@@ -109,6 +109,11 @@ impl Output {
         self.splits.push(split.to_owned());
     }
 
+    /// Whether `split` was said to be whole.
+    pub(super) fn is_complete(&self, split: &str) -> bool {
+        self.splits.iter().any(|whole| whole == split)
+    }
+
     /// Writes `rejected.tsv` (name, tab, reason) into `split`, unless the list is empty.
     pub(super) fn list_rejected(&self, split: &str, rejected: &[Rejected]) -> Result<(), Failure> {
         if rejected.is_empty() {

@@ -16,6 +16,8 @@ use super::split::{KEPT, SOURCE_BYTES, add_kept};
 const PART: &str = "part";
 const RANGE: &str = "part_range";
 const SOURCE: &str = "part_source";
+/// All of them.
+pub(super) const KEYS: [&str; 3] = [PART, RANGE, SOURCE];
 /// Most parts; their folders' names have four digits.
 const MOST: u32 = 9999;
 

@@ -79,7 +79,7 @@ fn check_footer(bytes: &[u8]) -> Result<Footer, Flaw> {
     Ok(footer)
 }
 
-fn check_header(header: &Header) -> Result<(), Flaw> {
+pub(super) fn check_header(header: &Header) -> Result<(), Flaw> {
     let Header { page_entries, samples, first, total, part, parts, .. } = *header;
     let page_entries_hold = (1..=PAGE_ENTRIES).contains(&page_entries);
     ensure(page_entries_hold, 12, Refusal::PageEntries { found: page_entries })?;

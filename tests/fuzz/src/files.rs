@@ -7,6 +7,7 @@ use std::path::Path;
 use metacl::config;
 use metacl::shard::ingest::archive::Archive;
 use metacl::shard::ingest::{Format, Options, read};
+use metacl::shard::salvage::{Piece, Salvage};
 use metacl::shard::{NO_LABEL, ShardSet, Verify, verify_files};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -27,6 +28,8 @@ pub(super) fn shard(bytes: &[u8]) {
 
 fn read_shard(path: &Path) {
     let faults = verify_files(&[path.to_owned()]);
+    let salvage = Salvage::read(path).expect("just written");
+    let intact = salvage.pieces().filter(|piece| matches!(piece, Piece::Intact { .. })).count() as u64;
     let Ok(set) = ShardSet::open(path) else { return assert!(!faults.is_empty(), "sound, but cannot be opened") };
     let set = set.with_verify(Verify::Always);
     let mut sound = true;
@@ -35,6 +38,7 @@ fn read_shard(path: &Path) {
         sound &= asked.iter().all(Result::is_ok) && set.stored(sample).is_ok() && set.read_ahead(sample).is_ok();
     }
     assert!(set.info(set.len()).is_err(), "a sample behind the last one");
+    assert!(!faults.is_empty() || intact == set.len(), "sound, but {intact} of {} are intact", set.len());
     assert!(sound || !faults.is_empty(), "sound, but a sample cannot be read");
 }
 
