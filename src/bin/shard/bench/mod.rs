@@ -19,8 +19,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::convert::all_cores;
 use super::recipe::{RecipeName, Source};
 use super::{Failure, Outcome, text};
+use crate::resident::Memory;
 use report::Report;
-use usage::{Memory, Usage};
+use usage::Usage;
 
 /// Measure how fast the loader gives augmented views of a dataset
 ///

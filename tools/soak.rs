@@ -1,0 +1,272 @@
+//! Starts loaders of random recipes, threads and slots over a dataset, stops each at a random step, and looks at what it left behind: after a
+//! quarter of the time memory may not grow by more than 2 %, open files and threads not at all, and nothing may hang.
+//!
+//! `cargo run --release --no-default-features -F turbo --example soak -- DATASET --minutes 20`
+//!
+//! Prints a line a minute and a verdict; exit code 1 where something grew, hung or failed. Counts are Linux's (`/proc/self`).
+
+#[path = "../src/bin/common/memory.rs"]
+mod memory;
+#[path = "../src/bin/common/resident.rs"]
+mod resident;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use metacl::augment::TaskPolicy;
+use metacl::augment::recipe::Recipe;
+use metacl::episode::{EpisodeSpec, Order, Planner};
+use metacl::loader::{Batch, Delivery, LoaderOptions, load_views};
+use metacl::rng::{Purpose, Stream};
+use metacl::shard::ShardSet;
+use resident::Memory;
+
+/// Memory after the warm-up over memory in it.
+const MOST_GROWTH: f64 = 1.02;
+/// A loader that is stopped, and the batches before it, take milliseconds.
+const HANGS: Duration = Duration::from_secs(120);
+/// This one and the watch.
+const THREADS: usize = 2;
+/// The system counts a thread that was joined until it has buried it.
+const BURIAL: Duration = Duration::from_secs(10);
+
+#[derive(Parser)]
+#[command(about = "Start and stop loaders at random for a while, and check that nothing is left behind")]
+struct Args {
+    /// dataset, or split of one, as `metacl-shard convert` makes it
+    dataset: PathBuf,
+    /// how long
+    #[arg(long, default_value_t = 20.0)]
+    minutes: f64,
+    /// seed of every choice
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+fn main() -> ExitCode {
+    memory::keep_freed_memory();
+    match soak(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("soak: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn soak(args: &Args) -> Result<(), String> {
+    let length = Duration::try_from_secs_f64(args.minutes * 60.0)
+        .ok()
+        .filter(|length| length.as_secs() > 0)
+        .ok_or(format!("--minutes {}: give a second or more", args.minutes))?;
+    let set = Arc::new(open(&args.dataset)?);
+    println!("{} samples, {} minutes, seed {}", set.len(), args.minutes, args.seed);
+    println!("| minute | loaders | batches | memory after a stop, MB | most while running, MB | files | threads |");
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let beat = watchdog();
+    let mut chance = Chance { stream: Stream::new(args.seed, Purpose::Synthetic), drawn: 0 };
+    // What is made once, at the first use, is no leak.
+    cycle(&args.dataset, &set, &mut chance)?;
+    let before = Left::settled(THREADS);
+    if before.memory == 0 || before.files == 0 {
+        return Err("this system does not tell what a process holds (it is Linux's /proc/self)".into());
+    }
+    let (start, minute) = (Instant::now(), (length / 8).min(Duration::from_secs(60)));
+    let (mut warm, mut later) = (Tide::default(), Tide::default());
+    for line in 1.. {
+        let (end, mut tide) = ((minute * line).min(length), Tide::default());
+        while start.elapsed() < end {
+            let (batches, most) = cycle(&args.dataset, &set, &mut chance)?;
+            let left = Left::settled(before.threads);
+            tide.add(batches, left, most);
+            beat.send(()).map_err(|_| "the watch over this run ended")?;
+        }
+        println!("| {:.1} {tide}", end.as_secs_f64() / 60.0);
+        if end * 4 <= length { &mut warm } else { &mut later }.join(&tide);
+        if end == length {
+            break;
+        }
+    }
+    verdict(before, &warm, &later)
+}
+
+/// Ends the process where no beat comes for long: whoever hangs cannot say so.
+fn watchdog() -> Sender<()> {
+    let (beat, beats) = mpsc::channel();
+    thread::spawn(move || {
+        loop {
+            match beats.recv_timeout(HANGS) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    eprintln!("soak: a loader hangs: no stop for {} s", HANGS.as_secs());
+                    std::process::exit(1);
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    });
+    beat
+}
+
+fn open(dataset: &Path) -> Result<ShardSet, String> {
+    let train = dataset.join("train");
+    let split = if train.is_dir() { &train } else { dataset };
+    ShardSet::open(split).map_err(|error| error.to_string())
+}
+
+/// One loader, from its start to its stop; how many batches it gave, and memory at its highest.
+fn cycle(dataset: &Path, set: &Arc<ShardSet>, chance: &mut Chance) -> Result<(u64, Memory), String> {
+    // Half of the loaders map the files anew, and are the last to hold them.
+    let set = if chance.below(2) == 0 { Arc::new(open(dataset)?) } else { set.clone() };
+    let recipe = chance.one_of(&[Recipe::Rrc, Recipe::Simclr, Recipe::Cifar]);
+    let spec = EpisodeSpec {
+        seed: chance.below(1 << 32),
+        batch: set.len().min(1 + chance.below(16)) as u32,
+        order: Order::Shuffled { seed: chance.below(1 << 32) },
+        views: recipe.views(),
+        task: chance.one_of(&[TaskPolicy::Upright, TaskPolicy::Replace { probability: 0.5 }, TaskPolicy::Expand]),
+        view: recipe.spec(),
+        rank: (0, 1),
+    };
+    let options = LoaderOptions {
+        workers: 1 + chance.below(4) as usize,
+        slots: 1 + chance.below(4) as usize,
+        delivery: chance.one_of(&[Delivery::U8, Delivery::UnitF32]),
+        ..LoaderOptions::default()
+    };
+    let planner = Planner::new(spec, set.len()).map_err(|error| error.to_string())?;
+    let first = chance.below(1000);
+    let mut loader = load_views(set, planner, options, first..u64::MAX).map_err(|error| error.to_string())?;
+    let (mut kept, mut most) = (Vec::new(), Memory::now());
+    let steps = chance.below(12);
+    for step in first..first + steps {
+        // What is kept blocks its slot: it must go before its slot's next step is asked for.
+        kept.retain(|batch: &Batch| batch.plan().step + options.slots as u64 > step);
+        let batch = loader.next().ok_or("a loader ended before its last step")?.map_err(|error| error.to_string())?;
+        most = most.most(Memory::now());
+        match chance.below(4) {
+            // Late: after the loader, or when its slot is needed.
+            0 => kept.push(batch),
+            // Slowly.
+            1 => thread::sleep(Duration::from_millis(chance.below(30))),
+            _ => {}
+        }
+    }
+    if chance.below(2) == 0 {
+        kept.clear();
+    }
+    drop(loader);
+    Ok((steps, most.most(Memory::now())))
+}
+
+/// What a process holds.
+#[derive(Clone, Copy, Default)]
+struct Left {
+    memory: u64,
+    files: usize,
+    threads: usize,
+}
+
+impl Left {
+    fn now() -> Self {
+        let count = |kind: &str| fs::read_dir(Path::new("/proc/self").join(kind)).map_or(0, Iterator::count);
+        Self { memory: Memory::now().anonymous, files: count("fd"), threads: count("task") }
+    }
+
+    /// The same once no more than `threads` threads are left, or after some time.
+    fn settled(threads: usize) -> Self {
+        let start = Instant::now();
+        loop {
+            let left = Self::now();
+            if left.threads <= threads || start.elapsed() > BURIAL {
+                return left;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The highest of some stops.
+#[derive(Default)]
+struct Tide {
+    loaders: u64,
+    batches: u64,
+    left: Left,
+    running: u64,
+}
+
+impl Tide {
+    fn add(&mut self, batches: u64, left: Left, running: Memory) {
+        self.join(&Tide { loaders: 1, batches, left, running: running.anonymous });
+    }
+
+    fn join(&mut self, other: &Tide) {
+        self.loaders += other.loaders;
+        self.batches += other.batches;
+        self.left.memory = self.left.memory.max(other.left.memory);
+        self.left.files = self.left.files.max(other.left.files);
+        self.left.threads = self.left.threads.max(other.left.threads);
+        self.running = self.running.max(other.running);
+    }
+}
+
+impl fmt::Display for Tide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Left { memory, files, threads } = self.left;
+        let (memory, running) = (mb(memory), mb(self.running));
+        write!(f, "| {} | {} | {memory:.1} | {running:.1} | {files} | {threads} |", self.loaders, self.batches)
+    }
+}
+
+/// Says what grew, if anything did.
+fn verdict(before: Left, warm: &Tide, later: &Tide) -> Result<(), String> {
+    let growth = later.left.memory as f64 / warm.left.memory as f64;
+    println!(
+        "\n{} loaders; after a stop at most {:.1} MB in the first quarter and {:.1} MB later ({:+.2} %); open files {} at first, {} at most; \
+         threads {} at first, {} at most",
+        warm.loaders + later.loaders,
+        mb(warm.left.memory),
+        mb(later.left.memory),
+        (growth - 1.0) * 100.0,
+        before.files,
+        warm.left.files.max(later.left.files),
+        before.threads,
+        warm.left.threads.max(later.left.threads),
+    );
+    let grew = [
+        ("memory", growth > MOST_GROWTH),
+        ("the number of open files", warm.left.files.max(later.left.files) > before.files),
+        ("the number of threads", warm.left.threads.max(later.left.threads) > before.threads),
+    ];
+    let grew: Vec<_> = grew.iter().filter(|(_, grew)| *grew).map(|(what, _)| *what).collect();
+    if grew.is_empty() { Ok(()) } else { Err(format!("{} grew", grew.join(" and "))) }
+}
+
+fn mb(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// Choices that a seed fixes.
+struct Chance {
+    stream: Stream,
+    drawn: u32,
+}
+
+impl Chance {
+    /// Uniform in `0..bound`.
+    fn below(&mut self, bound: u64) -> u64 {
+        self.drawn += 1;
+        self.stream.draw([self.drawn, 0, 0, 0]).integer(bound)
+    }
+
+    fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len() as u64) as usize]
+    }
+}
