@@ -4,7 +4,7 @@
 //! - [`prepare`]: an item of a source to a record; `recode`: a JPEG to coefficients. [`pipeline`]: parallel work, results in order. [`split`]: one split through both.
 //! - [`sheet`]: thumbnails of many samples in one picture.
 //! - [`access`]: what it takes to read object storage. [`part`]: a conversion by many machines.
-//! - [`destination`]: a folder or a URL to write to. [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
+//! - [`destination`]: a folder or a URL to write to. [`output`]: nothing under a final name before it is whole. [`dataset`]: the splits of a path. [`limits`]: what is too large. [`progress`], [`text`], [`recipe`]: what the user sees.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 done with some files left out and listed.
 
@@ -15,6 +15,7 @@ mod dataset;
 mod destination;
 mod extract;
 mod inspect;
+mod limits;
 mod merge;
 mod output;
 mod part;

@@ -34,7 +34,8 @@ fn mutated_records_do_no_harm() {
 
 /// `METACL_MUTATIONS`, set when this is compiled, for long runs, for instance under AddressSanitizer.
 fn mutations() -> usize {
-    option_env!("METACL_MUTATIONS").and_then(|count| count.parse().ok()).unwrap_or(5000)
+    let usual = if cfg!(miri) { 14 } else { 5000 };
+    option_env!("METACL_MUTATIONS").and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
 fn mutated(good: &[u8], numbers: &mut Numbers) -> Vec<u8> {

@@ -98,6 +98,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let workers = args.workers.map_or_else(all_cores, NonZeroUsize::get);
     let options = LoaderOptions {
         workers,
+        limits: args.source.limits(),
         executor,
         delivery: if cifar { Delivery::UnitF32 } else { Delivery::U8 },
         ..LoaderOptions::default()
