@@ -31,7 +31,7 @@ const MOST_GROWTH: f64 = 1.02;
 /// A loader that is stopped, and the batches before it, take milliseconds.
 const HANGS: Duration = Duration::from_secs(120);
 /// This one and the watch.
-const THREADS: usize = 2;
+const THREADS: u64 = 2;
 /// The system counts a thread that was joined until it has buried it.
 const BURIAL: Duration = Duration::from_secs(10);
 
@@ -66,19 +66,21 @@ fn soak(args: &Args) -> Result<(), String> {
     let set = Arc::new(open(&args.dataset)?);
     println!("{} samples, {} minutes, seed {}", set.len(), args.minutes, args.seed);
     println!(
-        "| minute | loaders | batches | memory after a stop (median), MB | most while running, MB | files | threads |"
+        "| minute | loaders | batches | in use after a stop, MB | resident, MB | most while running, MB | files | threads |"
     );
-    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let beat = watchdog();
     let mut chance = Chance { stream: Stream::new(args.seed, Purpose::Synthetic), drawn: 0 };
     // What is made once, at the first use, is no leak.
     cycle(&args.dataset, &set, &mut chance)?;
     let before = Left::settled(THREADS);
-    if before.memory == 0 || before.files == 0 {
-        return Err("this system does not tell what a process holds (it is Linux's /proc/self)".into());
+    if before.in_use == 0 || before.resident == 0 || before.files == 0 {
+        return Err(
+            "this system does not tell what a process holds (it is Linux's /proc/self and glibc's count)".into()
+        );
     }
     let (start, minute) = (Instant::now(), (length / 8).min(Duration::from_secs(60)));
-    let mut quarters: [Stops; 4] = Default::default();
+    let mut quarters = [Stops::default(); 4];
     for line in 1.. {
         let (end, mut stops) = ((minute * line).min(length), Stops::default());
         while start.elapsed() < end {
@@ -93,7 +95,7 @@ fn soak(args: &Args) -> Result<(), String> {
             break;
         }
     }
-    verdict(before, &quarters)
+    verdict(before, quarters)
 }
 
 /// Ends the process where no beat comes for long: whoever hangs cannot say so.
@@ -165,23 +167,27 @@ fn cycle(dataset: &Path, set: &Arc<ShardSet>, chance: &mut Chance) -> Result<(u6
     Ok((steps, most.most(Memory::now())))
 }
 
-/// What a process holds.
+/// What a process holds once freed pages are given back.
 #[derive(Clone, Copy, Default)]
 struct Left {
-    memory: u64,
-    files: usize,
-    threads: usize,
+    /// Bytes that were allocated and not freed.
+    in_use: u64,
+    /// Bytes of pages, which are given back only where nothing on them is in use.
+    resident: u64,
+    files: u64,
+    threads: u64,
 }
 
 impl Left {
     fn now() -> Self {
-        give_back_freed_memory();
-        let count = |kind: &str| fs::read_dir(Path::new("/proc/self").join(kind)).map_or(0, Iterator::count);
-        Self { memory: Memory::now().anonymous, files: count("fd"), threads: count("task") }
+        let count =
+            |kind: &str| fs::read_dir(Path::new("/proc/self").join(kind)).map_or(0, |found| found.count() as u64);
+        let in_use = trimmed();
+        Self { in_use, resident: Memory::now().anonymous, files: count("fd"), threads: count("task") }
     }
 
     /// The same once no more than `threads` threads are left, or after some time.
-    fn settled(threads: usize) -> Self {
+    fn settled(threads: u64) -> Self {
         let start = Instant::now();
         loop {
             let left = Self::now();
@@ -193,86 +199,97 @@ impl Left {
     }
 }
 
-/// What the allocator keeps for the next loader is no leak, and depends on how large the loaders before it were.
-fn give_back_freed_memory() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: touches nothing but the allocator's free pages, under its locks.
-    unsafe {
+/// Has the allocator give back what was freed; bytes in use, 0 where it does not tell.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn trimmed() -> u64 {
+    // SAFETY: both work under the allocator's locks; the first touches only free pages, the second returns plain numbers.
+    let info = unsafe {
         libc::malloc_trim(0);
-    }
+        libc::mallinfo2()
+    };
+    (info.uordblks + info.hblkhd) as u64
 }
 
-/// What some stops left.
-#[derive(Default)]
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn trimmed() -> u64 {
+    0
+}
+
+/// What some stops left. Of a size that does not grow with them, as it is part of what is measured.
+#[derive(Clone, Copy, Default)]
 struct Stops {
+    loaders: u64,
     batches: u64,
-    /// Bytes after each.
-    memory: Vec<u64>,
-    files: usize,
-    threads: usize,
-    /// Bytes before any, at most.
+    /// Sums.
+    in_use: u64,
+    resident: u64,
+    /// The most.
+    files: u64,
+    threads: u64,
+    /// Bytes of pages before a stop, at most.
     running: u64,
 }
 
 impl Stops {
     fn add(&mut self, batches: u64, left: Left, running: Memory) {
-        self.join(Self {
-            batches,
-            memory: vec![left.memory],
-            files: left.files,
-            threads: left.threads,
-            running: running.anonymous,
-        });
+        let Left { in_use, resident, files, threads } = left;
+        self.join(Self { loaders: 1, batches, in_use, resident, files, threads, running: running.anonymous });
     }
 
     fn join(&mut self, other: Self) {
+        self.loaders += other.loaders;
         self.batches += other.batches;
-        self.memory.extend(other.memory);
+        self.in_use += other.in_use;
+        self.resident += other.resident;
         self.files = self.files.max(other.files);
         self.threads = self.threads.max(other.threads);
         self.running = self.running.max(other.running);
     }
 
-    /// The median: pages that an allocation here and there holds come and go, a leak is in every stop. Of no stop, none.
-    fn memory(&self) -> u64 {
-        let mut sorted = self.memory.clone();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    /// MB in use after a stop, on average; not a number where there was no stop.
+    fn in_use(&self) -> f64 {
+        mb(self.in_use) / self.loaders as f64
     }
 }
 
 impl fmt::Display for Stops {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (memory, running) = (mb(self.memory()), mb(self.running));
-        let (loaders, batches) = (self.memory.len(), self.batches);
-        write!(f, "| {loaders} | {batches} | {memory:.2} | {running:.0} | {} | {} |", self.files, self.threads)
+        let Self { loaders, batches, files, threads, .. } = self;
+        let (in_use, resident, running) = (self.in_use(), mb(self.resident) / *loaders as f64, mb(self.running));
+        write!(f, "| {loaders} | {batches} | {in_use:.3} | {resident:.2} | {running:.0} | {files} | {threads} |")
     }
 }
 
 /// Says what grew, if anything did.
-fn verdict(before: Left, quarters: &[Stops; 4]) -> Result<(), String> {
-    let most = |of: fn(&Stops) -> usize| quarters.iter().map(of).max().unwrap_or_default();
+fn verdict(before: Left, quarters: [Stops; 4]) -> Result<(), String> {
+    let [first, second, third, last] = quarters;
+    let most = |of: fn(&Stops) -> u64| of(&first).max(of(&second)).max(of(&third)).max(of(&last));
     let (files, threads) = (most(|stops| stops.files), most(|stops| stops.threads));
-    let (second, last) = (quarters[1].memory(), quarters[3].memory());
-    let growth = last as f64 / second as f64;
+    let (use_growth, running_growth) = (last.in_use() / second.in_use(), mb(last.running) / mb(second.running));
+    let percent = |growth: f64| (growth - 1.0) * 100.0;
     println!(
-        "\n{} loaders; memory after a stop, median of the second quarter and of the last: {:.2} and {:.2} MB ({:+.2} %); open files {} at first, \
-         {files} at most; threads {} at first, {threads} at most",
-        quarters.iter().map(|stops| stops.memory.len()).sum::<usize>(),
-        mb(second),
-        mb(last),
-        (growth - 1.0) * 100.0,
+        "\n{} loaders. From the second quarter to the last: in use after a stop {:.3} and {:.3} MB ({:+.2} %), most while running {:.0} and \
+         {:.0} MB ({:+.2} %); open files {} at first, {files} at most; threads {} at first, {threads} at most",
+        quarters.iter().map(|stops| stops.loaders).sum::<u64>(),
+        second.in_use(),
+        last.in_use(),
+        percent(use_growth),
+        mb(second.running),
+        mb(last.running),
+        percent(running_growth),
         before.files,
         before.threads,
     );
-    let grew = [
-        // Also where a quarter saw no stop, so that there is nothing to compare.
-        ("memory", second == 0 || last == 0 || growth > MOST_GROWTH),
-        ("the number of open files", files > before.files),
-        ("the number of threads", threads > before.threads),
+    // What is not a number, of a quarter without a stop, is no proof.
+    let flat = |growth: f64| growth <= MOST_GROWTH;
+    let kept = [
+        ("memory in use", flat(use_growth)),
+        ("memory while running", flat(running_growth)),
+        ("open files", files <= before.files),
+        ("threads", threads <= before.threads),
     ];
-    let grew: Vec<_> = grew.iter().filter(|(_, grew)| *grew).map(|(what, _)| *what).collect();
-    if grew.is_empty() { Ok(()) } else { Err(format!("{} grew", grew.join(" and "))) }
+    let grew: Vec<_> = kept.iter().filter(|(_, kept)| !kept).map(|(what, _)| *what).collect();
+    if grew.is_empty() { Ok(()) } else { Err(format!("grew: {}", grew.join(", "))) }
 }
 
 fn mb(bytes: u64) -> f64 {
