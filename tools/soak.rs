@@ -11,7 +11,7 @@ mod resident;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -49,12 +49,27 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    start_without_caches();
     match soak(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             eprintln!("soak: {fault}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What threads keep for their next allocations counts as in use. glibc is told so only at a program's start: so it is started again.
+fn start_without_caches() {
+    const VARIABLE: &str = "GLIBC_TUNABLES";
+    #[cfg(unix)]
+    if std::env::var_os(VARIABLE).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        use std::os::unix::process::CommandExt;
+        let mut again = Command::new(program);
+        again.args(std::env::args_os().skip(1)).env(VARIABLE, "glibc.malloc.tcache_count=0");
+        eprintln!("soak: cannot start itself again: {}", again.exec());
     }
 }
 
@@ -72,7 +87,7 @@ fn soak(args: &Args) -> Result<(), String> {
     let beat = watchdog();
     let mut chance = Chance { stream: Stream::new(args.seed, Purpose::Synthetic), drawn: 0 };
     // What is made once, at the first use, is no leak.
-    cycle(&args.dataset, &set, &mut chance)?;
+    cycle(&args.dataset, &set, &Plan::largest(), &mut chance)?;
     let before = Left::settled(THREADS);
     if before.in_use == 0 || before.resident == 0 || before.files == 0 {
         return Err(
@@ -83,10 +98,15 @@ fn soak(args: &Args) -> Result<(), String> {
     let mut quarters = [Stops::default(); 4];
     for line in 1.. {
         let (end, mut stops) = ((minute * line).min(length), Stops::default());
-        while start.elapsed() < end {
-            let (batches, most) = cycle(&args.dataset, &set, &mut chance)?;
+        let mut plan = Plan::largest();
+        loop {
+            let (batches, most) = cycle(&args.dataset, &set, &plan, &mut chance)?;
             stops.add(batches, Left::settled(THREADS), most);
             beat.send(()).map_err(|_| "the watch over this run ended")?;
+            if start.elapsed() >= end {
+                break;
+            }
+            plan = Plan::draw(&mut chance);
         }
         println!("| {:.1} {stops}", end.as_secs_f64() / 60.0);
         let quarter = (end - minute / 2).as_secs_f64() / length.as_secs_f64() * 4.0;
@@ -122,34 +142,59 @@ fn open(dataset: &Path) -> Result<ShardSet, String> {
     ShardSet::open(split).map_err(|error| error.to_string())
 }
 
+/// A loader and what becomes of its batches.
+struct Plan {
+    recipe: Recipe,
+    task: TaskPolicy,
+    batch: u64,
+    options: LoaderOptions,
+    /// Batches that are taken.
+    steps: u64,
+}
+
+impl Plan {
+    fn draw(chance: &mut Chance) -> Self {
+        Self {
+            recipe: chance.one_of(&[Recipe::Rrc, Recipe::Simclr, Recipe::Cifar]),
+            task: chance.one_of(&[TaskPolicy::Upright, TaskPolicy::Replace { probability: 0.5 }, TaskPolicy::Expand]),
+            batch: 1 + chance.below(16),
+            options: LoaderOptions {
+                workers: 1 + chance.below(4) as usize,
+                slots: 1 + chance.below(4) as usize,
+                delivery: chance.one_of(&[Delivery::U8, Delivery::UnitF32]),
+                ..LoaderOptions::default()
+            },
+            steps: chance.below(12),
+        }
+    }
+
+    /// The one that needs most memory: what all others leave behind comes on top of it.
+    fn largest() -> Self {
+        let options = LoaderOptions { workers: 4, slots: 4, delivery: Delivery::UnitF32, ..LoaderOptions::default() };
+        Self { recipe: Recipe::Simclr, task: TaskPolicy::Expand, batch: 16, options, steps: 5 }
+    }
+}
+
 /// One loader, from its start to its stop; how many batches it gave, and memory at its highest.
-fn cycle(dataset: &Path, set: &Arc<ShardSet>, chance: &mut Chance) -> Result<(u64, Memory), String> {
+fn cycle(dataset: &Path, set: &Arc<ShardSet>, plan: &Plan, chance: &mut Chance) -> Result<(u64, Memory), String> {
     // Half of the loaders map the files anew, and are the last to hold them.
     let set = if chance.below(2) == 0 { Arc::new(open(dataset)?) } else { set.clone() };
-    let recipe = chance.one_of(&[Recipe::Rrc, Recipe::Simclr, Recipe::Cifar]);
     let spec = EpisodeSpec {
         seed: chance.below(1 << 32),
-        batch: set.len().min(1 + chance.below(16)) as u32,
+        batch: set.len().min(plan.batch) as u32,
         order: Order::Shuffled { seed: chance.below(1 << 32) },
-        views: recipe.views(),
-        task: chance.one_of(&[TaskPolicy::Upright, TaskPolicy::Replace { probability: 0.5 }, TaskPolicy::Expand]),
-        view: recipe.spec(),
+        views: plan.recipe.views(),
+        task: plan.task,
+        view: plan.recipe.spec(),
         rank: (0, 1),
-    };
-    let options = LoaderOptions {
-        workers: 1 + chance.below(4) as usize,
-        slots: 1 + chance.below(4) as usize,
-        delivery: chance.one_of(&[Delivery::U8, Delivery::UnitF32]),
-        ..LoaderOptions::default()
     };
     let planner = Planner::new(spec, set.len()).map_err(|error| error.to_string())?;
     let first = chance.below(1000);
-    let mut loader = load_views(set, planner, options, first..u64::MAX).map_err(|error| error.to_string())?;
+    let mut loader = load_views(set, planner, plan.options, first..u64::MAX).map_err(|error| error.to_string())?;
     let (mut kept, mut most) = (Vec::new(), Memory::now());
-    let steps = chance.below(12);
-    for step in first..first + steps {
+    for step in first..first + plan.steps {
         // What is kept blocks its slot: it must go before its slot's next step is asked for.
-        kept.retain(|batch: &Batch| batch.plan().step + options.slots as u64 > step);
+        kept.retain(|batch: &Batch| batch.plan().step + plan.options.slots as u64 > step);
         let batch = loader.next().ok_or("a loader ended before its last step")?.map_err(|error| error.to_string())?;
         most = most.most(Memory::now());
         match chance.below(4) {
@@ -164,7 +209,7 @@ fn cycle(dataset: &Path, set: &Arc<ShardSet>, chance: &mut Chance) -> Result<(u6
         kept.clear();
     }
     drop(loader);
-    Ok((steps, most.most(Memory::now())))
+    Ok((plan.steps, most.most(Memory::now())))
 }
 
 /// What a process holds once freed pages are given back.
