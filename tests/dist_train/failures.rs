@@ -141,18 +141,22 @@ fn a_rank_killed_or_stopped_at_any_step_is_named_and_the_run_resumes() {
     println!("{count} times, the slowest end after {:.1} s", slowest.as_secs_f64());
 }
 
+/// Two processes, then one, then four, each stopped but the last.
 #[test]
-fn a_run_that_one_rank_is_told_to_stop_resumes_with_other_numbers_of_processes() {
+fn a_run_that_is_told_to_stop_resumes_with_other_numbers_of_processes() {
     let bench = Bench::new();
     let flags = |count| ["--head", "PN", "--iters", "120", "--log_freq", "4", "--lr", "1e-6", "--nproc", count];
     let whole = bench.run("whole", &flags("1"));
-    let mut launcher = bench.command(&flags("2")).args(["--run_id", "stopped"]).spawn().unwrap();
     let folder = bench.folder("stopped");
-    wait_until("a line", &mut launcher, || line_count(&folder) >= 4);
-    signal("-INT", ranks(launcher.id()).expect("both ranks run")[1]);
-    let output = end(launcher);
-    assert!(output.status.success() && text(&output).contains("stopped at iteration"), "{}", text(&output));
-    assert!(line_count(&folder) < whole.lines().len());
+    for (count, at) in [("2", 4), ("1", 12)] {
+        let mut launcher = bench.command(&flags(count)).args(["--run_id", "stopped"]).spawn().unwrap();
+        wait_until("a line", &mut launcher, || line_count(&folder) >= at);
+        let told = if count == "1" { launcher.id() } else { ranks(launcher.id()).expect("both ranks run")[1] };
+        signal("-INT", told);
+        let output = end(launcher);
+        assert!(output.status.success() && text(&output).contains("stopped at iteration"), "{}", text(&output));
+        assert!((at..whole.lines().len()).contains(&line_count(&folder)), "stopped with {count} before the end");
+    }
     let resumed = bench.run("stopped", &flags("4"));
     assert!(resumed.said.contains("resumed at iteration"), "{}", resumed.said);
     close("losses", &resumed.losses(), &whole.losses(), TOLERANCE);
