@@ -18,6 +18,7 @@ mod destination;
 mod extract;
 mod inspect;
 mod journal;
+mod limits;
 mod merge;
 mod output;
 mod part;
