@@ -1,5 +1,6 @@
-//! Starts loaders of random recipes, threads and slots over a dataset, stops each at a random step, and looks at what it left behind: from
-//! the second quarter of the time to the last memory may not grow by more than 2 %, open files and threads not at all, and nothing may hang.
+//! Starts loaders of random recipes, threads and slots over a dataset, stops each at a random step, and looks at what it left behind. From
+//! the second quarter of the time to the last, neither what is in use after a stop may grow by more than 2 %, nor the pages of the process
+//! while the largest loader runs; open files and threads not at all; and nothing may hang.
 //!
 //! `cargo run --release --no-default-features -F turbo --example soak -- DATASET --minutes 20`
 //!
@@ -11,7 +12,9 @@ mod resident;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+#[cfg(unix)]
+use std::process::Command;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
@@ -59,19 +62,26 @@ fn main() -> ExitCode {
     }
 }
 
-/// What threads keep for their next allocations counts as in use. glibc is told so only at a program's start: so it is started again.
+/// What threads keep for their next allocations counts as in use. glibc is told not to only at a program's start: so it is started again.
+#[cfg(unix)]
 fn start_without_caches() {
+    use std::os::unix::process::CommandExt;
     const VARIABLE: &str = "GLIBC_TUNABLES";
-    #[cfg(unix)]
-    if std::env::var_os(VARIABLE).is_none()
-        && let Ok(program) = std::env::current_exe()
-    {
-        use std::os::unix::process::CommandExt;
+    const NO_CACHES: &str = "glibc.malloc.tcache_count=0";
+    let set = std::env::var(VARIABLE).unwrap_or_default();
+    if set.contains(NO_CACHES) {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        let value = format!("{set}:{NO_CACHES}");
         let mut again = Command::new(program);
-        again.args(std::env::args_os().skip(1)).env(VARIABLE, "glibc.malloc.tcache_count=0");
+        again.args(std::env::args_os().skip(1)).env(VARIABLE, value.trim_start_matches(':'));
         eprintln!("soak: cannot start itself again: {}", again.exec());
     }
 }
+
+#[cfg(not(unix))]
+fn start_without_caches() {}
 
 fn soak(args: &Args) -> Result<(), String> {
     let length = Duration::try_from_secs_f64(args.minutes * 60.0)

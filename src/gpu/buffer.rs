@@ -104,6 +104,16 @@ impl PinnedBuffer {
         &self.gpu
     }
 
+    /// Its length in bytes. Not the slice's, as a reference to all bytes, if only for their number, may not meet a thread that writes some of them.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The first byte, for those who hand out rows to several threads: reading and writing through it is theirs to
     /// order.
     pub fn as_ptr(&self) -> *mut u8 {

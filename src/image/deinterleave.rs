@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn every_width_is_split() {
-        for width in 0..80usize {
+        for width in (0..80usize).step_by(if cfg!(miri) { 7 } else { 1 }) {
             let pixels: Vec<u8> = (0..3 * width).map(|i| (i * 7 % 251) as u8).collect();
             let mut planes: [Vec<u8>; 3] = std::array::from_fn(|_| vec![0xaa; width + 3]);
             let [red, green, blue] = &mut planes;
