@@ -1,6 +1,6 @@
 # Every target first makes the machine ready (tools/setup); when it already is, that takes milliseconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup build test fuzz miri model tsan audit demo bench gpu-bundle fmt clippy lint clean
+.PHONY: help setup build test fuzz miri model tsan soak audit demo bench gpu-bundle fmt clippy lint clean
 
 # Read after `setup` has run: empty, or the flags for a machine that cannot build libjpeg-turbo.
 FEATURES = $(shell cat .cargo/features 2>/dev/null)
@@ -31,6 +31,10 @@ model: ## run the loader's ring through many orders of its threads' events
 
 tsan: ## run the tests of the loader under ThreadSanitizer, where a nightly toolchain is installed
 	@tools/sanitize thread
+
+soak: setup ## start and stop loaders over DATA for SOAK_MINUTES (20), look for what they leave behind
+	cargo run --release --no-default-features $(if $(FEATURES),,-F turbo) --example soak -- \
+		$(or $(DATA),$(error give a dataset: make soak DATA=FOLDER)) --minutes $(or $(SOAK_MINUTES),20)
 
 audit: ## check licences and advisories of the dependencies (deny.toml), where cargo-deny is installed
 	@tools/audit

@@ -28,7 +28,7 @@ fn plan(c: &mut criterion::Criterion<common::CpuTime>) {
     group.throughput(common::each(BATCH as usize));
     for samples in [1_000, 100_000, 10_000_000] {
         let set = index(&parent.path().join(samples.to_string()), samples);
-        for recipe in [Recipe::Rrc, Recipe::Simclr] {
+        for recipe in [Recipe::Rrc, Recipe::Simclr, Recipe::Cifar] {
             let spec = EpisodeSpec {
                 seed: 1,
                 batch: BATCH,

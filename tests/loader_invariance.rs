@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use metacl::augment::{TaskPolicy, ViewSpec, recipe, reference};
-use metacl::episode::{EpisodeSpec, Order, Planner, RowLayout};
+use metacl::augment::{TaskPolicy, ViewPlan, ViewSpec, recipe, reference};
+use metacl::episode::rows::dealt;
+use metacl::episode::{EpisodePlan, EpisodeSpec, Order, Planner, RowLayout};
 use metacl::image::{Pixels, Size};
 use metacl::loader::{LoaderOptions, OnCorrupt, load_views};
 use metacl::rng::{Purpose, Stream};
@@ -92,19 +93,86 @@ fn a_later_start_meets_the_same_batches() {
     assert!(batches(&set, spec((0, 1)), 2, 3, 7..12) == whole[7..]);
 }
 
+/// A batch: its plan and its rows.
+type Whole = (EpisodePlan, Vec<u8>);
+
+/// The batch that ranks hold parts of, as one process would hold it.
+fn joined(parts: &[&Whole]) -> Whole {
+    let (world, first) = (parts.len(), &parts[0].0);
+    let (batch, rounds, row_bytes) = (first.batch, first.batch.div_ceil(world), ViewSpec::bicubic(32).bytes());
+    let layout = RowLayout::of_images(batch, first.layout.copies, first.layout.views);
+    let (mut images, mut classes) = (vec![None; batch], vec![None; layout.classes]);
+    let mut rows = vec![None; layout.rows()];
+    for (rank, (plan, bytes)) in parts.iter().enumerate() {
+        assert_eq!((plan.step, plan.epoch, plan.batch), (first.step, first.epoch, batch));
+        // A short batch is dealt as a full one is, but for the images that it lacks.
+        let places = (0..rounds).map(|nth| dealt(rounds, world, rank, nth)).filter(|&place| place < batch);
+        let places: Vec<_> = places.collect();
+        assert_eq!(places.len(), plan.images());
+        for (image, place) in places.into_iter().enumerate() {
+            let meta = (plan.samples[image], plan.sizes[image], plan.labels[image]);
+            assert!(images[place].replace(meta).is_none());
+            for copy in 0..layout.copies {
+                classes[copy * batch + place] = Some(plan.classes[copy * plan.images() + image]);
+            }
+            for (nth, row) in plan.rows_of(image).enumerate() {
+                let (whole, view) = (nth * batch + place, plan.views[row]);
+                assert!(!batch.is_multiple_of(world) || whole == plan.layout.joined_row(world, rank, row));
+                let view = ViewPlan { source: place as u32, ..view };
+                assert!(rows[whole].replace((view, &bytes[row * row_bytes..][..row_bytes])).is_none());
+            }
+        }
+    }
+    let images: Vec<_> = images.into_iter().map(Option::unwrap).collect();
+    let (views, bytes): (_, Vec<_>) = rows.into_iter().map(Option::unwrap).unzip();
+    let plan = EpisodePlan {
+        layout,
+        samples: images.iter().map(|image| image.0).collect(),
+        sizes: images.iter().map(|image| image.1).collect(),
+        labels: images.iter().map(|image| image.2).collect(),
+        classes: classes.into_iter().map(Option::unwrap).collect(),
+        views,
+        ..first.clone()
+    };
+    (plan, bytes.concat())
+}
+
+/// Any number of ranks, of any number of workers each, over more than an epoch of 37 samples, whose last batch has 5 or is left out.
 #[test]
-fn ranks_share_out_the_rows_of_one_batch() {
+fn a_batch_is_the_same_for_any_number_of_ranks_and_workers() {
+    const STEPS: u64 = 7;
     let folder = tempfile::tempdir().unwrap();
     let set = dataset(&folder.path().join("train"));
-    let row = ViewSpec::bicubic(32).bytes();
-    let whole = batches(&set, spec((0, 1)), 2, 3, 0..6);
-    for rank in 0..4 {
-        let part = batches(&set, spec((rank as u32, 4)), 2, 3, 0..6);
-        for (whole, part) in whole.iter().zip(&part) {
-            let layout = RowLayout::new(2, 2);
-            for (own, bytes) in part.chunks(row).enumerate() {
-                let in_whole = layout.joined_row(4, rank, own) * row;
-                assert!(whole[in_whole..in_whole + row] == *bytes);
+    let subset: Arc<[u32]> = (0..SAMPLES).filter(|sample| sample % 13 != 5).collect();
+    assert_eq!(subset.len(), 37);
+    let load = |task, order, rank, workers| -> Vec<Whole> {
+        let planner = Planner::over(EpisodeSpec { task, order, ..spec(rank) }, subset.clone()).unwrap();
+        let options = LoaderOptions { workers, ..LoaderOptions::default() };
+        let loader = load_views(set.clone(), planner, options, 0..STEPS).unwrap();
+        let own = loader.map(|batch| {
+            let batch = batch.unwrap();
+            (batch.plan().clone(), batch.bytes().to_vec())
+        });
+        own.collect()
+    };
+    for task in [TaskPolicy::Upright, TaskPolicy::Replace { probability: 0.5 }, TaskPolicy::Expand] {
+        for order in [Order::Shuffled { seed: 11 }, Order::ShuffledToTheEnd { seed: 11 }] {
+            let whole = load(task, order, (0, 1), 1);
+            let sizes: Vec<_> = whole.iter().map(|(plan, _)| (plan.epoch, plan.images())).collect();
+            match order {
+                Order::Shuffled { .. } => assert_eq!(sizes[3..5], [(0, 8), (1, 8)]),
+                _ => assert_eq!(sizes[3..6], [(0, 8), (0, 5), (1, 8)]),
+            }
+            for (world, workers) in
+                [1, 2, 4, 8].into_iter().flat_map(|world| [1, 2, 3, 8].map(|workers| (world, workers)))
+            {
+                let parts: Vec<_> = (0..world).map(|rank| load(task, order, (rank, world), workers)).collect();
+                for (step, (plan, bytes)) in whole.iter().enumerate() {
+                    let (same, rows) = joined(&parts.iter().map(|part| &part[step]).collect::<Vec<_>>());
+                    let case = format!("{task:?}, {order:?}, {world} ranks of {workers} workers, step {step}");
+                    assert_eq!((same.digest(), &same), (plan.digest(), plan), "{case}");
+                    assert!(rows == *bytes, "{case}");
+                }
             }
         }
     }

@@ -5,10 +5,11 @@
 
 mod train_support;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use train_support::{SHORT, damage, dataset, lines, loaded, run};
+use train_support::{SHORT, damage, dataset, dataset_of, lines, loaded, run};
 
 #[test]
 fn a_stopped_and_resumed_run_equals_an_unbroken_one() {
@@ -143,6 +144,32 @@ fn damaged_records_give_way_to_others_and_are_listed_up_to_a_share() {
     assert!(error.to_string().contains("3 of 40 samples are corrupt"), "{error}");
     let list = std::fs::read_to_string(folder.path().join("third/default/runs/a/quarantine.jsonl")).unwrap();
     assert_eq!(list.lines().count(), 3);
+}
+
+/// One in a hundred, in two passes over the data, on any number of threads.
+#[test]
+fn a_dataset_with_one_percent_damaged_trains_to_the_end_and_names_exactly_those() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    dataset_of(&data, 1000);
+    let damaged: Vec<usize> = (0..10).map(|nth| (nth * nth * 37 + 11) % 1000).collect();
+    damage(&data, "train", &damaged);
+    let run_of = |workers: &str| {
+        let loaded = loaded(&data, &["--batch_size", "50", "--iters", "40", "--workers", workers]);
+        run(&loaded, &folder.path().join(workers), "").unwrap();
+        folder.path().join(workers).join("default/runs/a")
+    };
+    let (one, three) = (run_of("1"), run_of("3"));
+    let listed = |run: &Path| -> BTreeSet<usize> {
+        let list = std::fs::read_to_string(run.join("quarantine.jsonl")).unwrap();
+        let sample =
+            |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["sample"].as_u64().unwrap() as usize;
+        assert_eq!(list.lines().count(), damaged.len(), "each once");
+        list.lines().map(sample).collect()
+    };
+    assert_eq!(listed(&one), damaged.iter().copied().collect());
+    assert_eq!(listed(&three), listed(&one));
+    assert_eq!(lines(&three), lines(&one));
 }
 
 fn program(folder: &Path, more: &[&str]) -> Output {

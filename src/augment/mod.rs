@@ -48,7 +48,7 @@ pub mod task;
 pub mod want;
 pub mod weights;
 
-pub use draw::{ViewKey, draw_view};
+pub use draw::{ViewDrawer, ViewKey, draw_view};
 pub use plan::{ColourOp, CropBox, ViewPlan};
 pub use policy::{BlurPolicy, CropPolicy, JitterPolicy, ViewPolicy};
 pub use task::{ClassPlan, TaskPolicy};

@@ -112,7 +112,12 @@ impl ViewPlan {
     /// Applies the operations of `ops` in this order; each at most once.
     ///
     /// The factors are the plan's own fields.
-    pub fn with_colour_ops(mut self, ops: &[ColourOp]) -> Self {
+    pub fn with_colour_ops(self, ops: &[ColourOp]) -> Self {
+        self.with_colour_flags(Self::colour_flags(ops))
+    }
+
+    /// The flags that say `ops`.
+    pub(super) fn colour_flags(ops: &[ColourOp]) -> u32 {
         let mut mask = 0;
         let mut order = 0;
         for (place, &op) in ops.iter().enumerate() {
@@ -125,7 +130,12 @@ impl ViewPlan {
         for (place, op) in (ops.len()..).zip(idle) {
             order |= (op as u32) << (2 * place);
         }
-        self.flags = self.flags & !(0xfff << MASK_SHIFT) | mask << MASK_SHIFT | order << ORDER_SHIFT;
+        mask << MASK_SHIFT | order << ORDER_SHIFT
+    }
+
+    /// Applies the operations that [`colour_flags`](Self::colour_flags) were made of.
+    pub(super) fn with_colour_flags(mut self, flags: u32) -> Self {
+        self.flags = self.flags & !(0xfff << MASK_SHIFT) | flags;
         self
     }
 

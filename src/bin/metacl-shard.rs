@@ -4,6 +4,8 @@
 
 #[path = "common/memory.rs"]
 mod memory;
+#[path = "common/resident.rs"]
+mod resident;
 #[path = "shard/mod.rs"]
 mod shard;
 #[path = "common/storage.rs"]

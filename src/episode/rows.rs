@@ -55,6 +55,16 @@ impl RowLayout {
         row / self.classes
     }
 
+    /// What the rows of `view` show, in their order: a copy of an image each.
+    pub fn shown_by(self, view: usize) -> impl Iterator<Item = Shown> {
+        (0..self.copies).flat_map(move |copy| (0..self.images()).map(move |image| Shown { view, copy, image }))
+    }
+
+    /// What each row shows.
+    pub fn shown(self) -> impl Iterator<Item = Shown> {
+        (0..self.views).flat_map(move |view| self.shown_by(view))
+    }
+
     /// Rows of the first `n_supp` views of every class.
     pub const fn support(self, n_supp: usize) -> Range<usize> {
         0..n_supp * self.classes
@@ -84,6 +94,17 @@ impl RowLayout {
     }
 }
 
+/// What a row shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Which of its class's views.
+    pub view: usize,
+    /// Which of its image's classes.
+    pub copy: usize,
+    /// The image.
+    pub image: usize,
+}
+
 /// Where the `nth` image of process `rank` stands in a batch of `rounds * world` images, which are dealt to `world` processes like cards: one to
 /// each in a round, in the later half of the rounds backwards.
 ///
@@ -105,6 +126,17 @@ mod tests {
             assert_eq!(rows.row(rows.view_of(row), rows.class_of(row)), row);
         }
         assert_eq!(rows.row(2, 1), 11);
+    }
+
+    #[test]
+    fn rows_show_their_view_copy_and_image() {
+        let rows = RowLayout::of_images(5, 4, 3);
+        let shown: Vec<Shown> = rows.shown().collect();
+        assert_eq!(shown.len(), rows.rows());
+        for (row, Shown { view, copy, image }) in shown.into_iter().enumerate() {
+            assert_eq!((view, copy * 5 + image), (rows.view_of(row), rows.class_of(row)));
+            assert_eq!(rows.row(view, copy * 5 + image), row);
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Sampler {
         let own = (0..rounds).map(|nth| dealt(rounds, world, rank as usize, nth)).filter(|&place| place < batch);
         let places = own.map(|place| held.start + place as u64);
         let samples = match self.shuffle(epoch) {
-            Some(order) => places.map(|place| order.at(place) as u32).collect(),
+            Some(order) => order.at_each(places).into_iter().map(|sample| sample as u32).collect(),
             None => places.map(|place| place as u32).collect(),
         };
         Step { epoch, batch, samples }

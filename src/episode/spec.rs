@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::plan::{EpisodeError, EpisodePlan, SampleMeta};
-use super::rows::RowLayout;
+use super::rows::{RowLayout, Shown};
 use super::sampler::{Order, Sampler, Step};
 use crate::augment::task::draw_class;
-use crate::augment::{CropPolicy, TaskPolicy, ViewKey, ViewPlan, ViewPolicy, ViewSpec, draw_view};
+use crate::augment::{CropPolicy, TaskPolicy, ViewDrawer, ViewKey, ViewPolicy, ViewSpec};
 use crate::image::Size;
 use crate::rng::{Purpose, Stream};
 
@@ -56,6 +56,8 @@ pub struct Planner {
     sampler: Sampler,
     /// Samples that take part, by place in the order; all where there is none.
     subset: Option<Arc<[u32]>>,
+    /// One for each view of an image.
+    drawers: Vec<ViewDrawer>,
     view_stream: Stream,
     class_stream: Stream,
 }
@@ -79,7 +81,8 @@ impl Planner {
             .ok_or(EpisodeError::BatchTooLarge { batch: spec.batch, samples })?;
         let view_stream = Stream::new(spec.seed, Purpose::View);
         let class_stream = Stream::new(spec.seed, Purpose::Class);
-        Ok(Self { spec, sampler, subset: None, view_stream, class_stream })
+        let drawers = spec.views.iter().copied().map(ViewDrawer::new).collect();
+        Ok(Self { spec, sampler, subset: None, drawers, view_stream, class_stream })
     }
 
     /// A planner over the samples `subset` of a dataset alone: its epochs are theirs, and each keeps the views it has in the whole.
@@ -124,36 +127,41 @@ impl Planner {
         if let Some(subset) = &self.subset {
             samples.iter_mut().for_each(|place| *place = subset[*place as usize]);
         }
-        let metas = samples.iter().map(|&sample| meta(sample)).collect::<Result<Vec<_>, E>>()?;
-        for (&sample, meta) in samples.iter().zip(&metas) {
-            self.check_size(sample, meta.size)?;
+        let images = samples.len();
+        let (mut sizes, mut labels) = (Vec::with_capacity(images), Vec::with_capacity(images));
+        for &sample in &samples {
+            let SampleMeta { size, label } = meta(sample)?;
+            self.check_size(sample, size)?;
+            sizes.push(size);
+            labels.push(label);
         }
 
-        let images = samples.len();
         let copies = self.spec.task.classes_per_image() as usize;
         let layout = RowLayout::of_images(images, copies, self.spec.views.len());
-        let classes: Vec<_> = (0..images * copies)
-            .map(|class| {
-                let (copy, image) = (class / images, class % images);
-                draw_class(self.spec.task, self.class_stream, epoch, samples[image], copy as u32)
-            })
-            .collect();
-
-        let labels = metas.iter().map(|meta| meta.label).collect();
-        let sizes = metas.iter().map(|meta| meta.size).collect();
+        let class = |copy, sample| draw_class(self.spec.task, self.class_stream, epoch, sample, copy);
+        let classes =
+            (0..copies as u32).flat_map(|copy| samples.iter().map(move |&sample| class(copy, sample))).collect();
         let plan = EpisodePlan { step, epoch, batch, layout, samples, sizes, labels, classes, views: Vec::new() };
-        let views = (0..layout.rows()).map(|row| self.view(&plan, row, plan.samples[row % images])).collect();
+        let mut views = Vec::with_capacity(layout.rows());
+        for (view, drawer) in self.drawers.iter().enumerate() {
+            let asked = layout.shown_by(view).map(|shown| {
+                let image = shown.image;
+                (image as u32, plan.sizes[image], self.key(epoch, plan.samples[image], shown))
+            });
+            drawer.draw_each(asked, self.spec.view.size, &mut views);
+        }
+        if self.spec.task != TaskPolicy::Upright {
+            for (row, view) in views.iter_mut().enumerate() {
+                *view = view.with_quarter_turns(plan.classes[layout.class_of(row)].quarter_turns);
+            }
+        }
         Ok(EpisodePlan { views, ..plan })
     }
 
-    /// Row `row` of `plan`, as drawn for `sample`.
-    fn view(&self, plan: &EpisodePlan, row: usize, sample: u32) -> ViewPlan {
-        let (view, class, images) = (plan.layout.view_of(row), plan.layout.class_of(row), plan.images());
-        let (copy, image) = (class / images, class % images);
-        let view_of_sample = (copy * self.spec.views.len() + view) as u32;
-        let key = ViewKey { stream: self.view_stream, epoch: plan.epoch, sample, view: view_of_sample };
-        let drawn = draw_view(&self.spec.views[view], image as u32, plan.sizes[image], self.spec.view.size, &key);
-        drawn.with_quarter_turns(plan.classes[class].quarter_turns)
+    /// What the view that a row shows is drawn by, as one of `sample`.
+    fn key(&self, epoch: u32, sample: u32, shown: Shown) -> ViewKey {
+        let view = (shown.copy * self.drawers.len() + shown.view) as u32;
+        ViewKey { stream: self.view_stream, epoch, sample, view }
     }
 
     /// The sample that takes the place of `sample`, which is corrupt, in `step`, for the `attempt`th time: one that the step, over all ranks, does not
@@ -179,8 +187,11 @@ impl Planner {
         self.check_size(sample, meta.size)?;
         let before = std::mem::replace(&mut plan.samples[image], sample);
         (plan.sizes[image], plan.labels[image]) = (meta.size, meta.label);
-        let rows: Vec<usize> = plan.rows_of(image).collect();
-        rows.into_iter().for_each(|row| plan.views[row] = self.view(plan, row, before));
+        for (row, shown) in plan.layout.shown().enumerate().filter(|(_, shown)| shown.image == image) {
+            let key = self.key(plan.epoch, before, shown);
+            let view = self.drawers[shown.view].draw(image as u32, meta.size, self.spec.view.size, &key);
+            plan.views[row] = view.with_quarter_turns(plan.views[row].quarter_turns());
+        }
         Ok(())
     }
 

@@ -10,7 +10,7 @@
 //! Errors and panics of a worker reach the consumer as the error of that step; a corrupt sample may be replaced instead (`stand_in`). Dropping the [`Loader`] stops and joins all threads.
 //!
 //! - `ring`: slots, channels, threads, over any [`Fill`]; `sync`: whose channels and threads; `batch`: what they bring; `stand_in`: samples in the place of corrupt ones; `quarantine`: which they were. `rows`: slots of rows, over any [`Produce`]; `slot`: their memory.
-//! - `views`: the producer of views: record, decode, render.
+//! - `views`: the producer of views: record, decode, render. `record`: records whose file changes under them.
 //! - `sources`: the producer for devices that render themselves: record, decode or not; `parcel`: the memory of those.
 //!   [`stats`]: who was busy and who waited.
 //!
@@ -20,6 +20,7 @@ mod batch;
 mod executor;
 mod parcel;
 mod quarantine;
+mod record;
 mod ring;
 mod rows;
 mod slot;
@@ -38,6 +39,7 @@ use crate::shard::{Refusal, Section, ShardError};
 pub use batch::Batch;
 pub use parcel::{ImageSources, PIECE_ALIGN, Parcel, RegionSource, roomy};
 pub use quarantine::{Corrupt, Quarantine};
+pub(crate) use record::with_record;
 pub use ring::{Fill, Loader};
 pub use rows::{Produce, RingSize};
 pub use slot::RowBuffer;
@@ -116,13 +118,16 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// Whether one sample's record is damaged or does not decode: all other samples can still be had.
+    /// Whether one sample's record is damaged, cannot be read from its disk or does not decode: all other samples can still be had.
     pub fn is_corrupt_sample(&self) -> bool {
         match self {
             Self::Decode { .. } => true,
-            Self::Shard(ShardError::Refused(fault)) => {
-                matches!(fault.refusal, Refusal::Checksum { section: Section::Record, .. })
-            }
+            Self::Shard(ShardError::Refused(fault)) => match fault.refusal {
+                Refusal::Checksum { section, .. } => section == Section::Record,
+                // Else it is a page of the index.
+                Refusal::Unreadable => fault.sample.is_some(),
+                _ => false,
+            },
             _ => false,
         }
     }

@@ -150,3 +150,34 @@ impl Parcel {
         look(&memory[..self.used.load(Ordering::Relaxed).min(memory.len())])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::fake::{Fake, Mode};
+
+    #[test]
+    fn pieces_of_many_threads_are_apart_and_outlast_its_growth() {
+        let fake = Fake::new(Mode::Eager, |_, _, _| Ok(()));
+        let parcel = Parcel::new(&fake.gpu(), 1).expect("memory");
+        parcel.prepare(0, 0).expect("memory");
+        let put = |mark: u8| {
+            let length = 5000 + usize::from(mark);
+            (parcel.put(length, |piece| piece.fill(mark)).expect("memory"), length, mark)
+        };
+        let put_some = &|thread: u8| [1, 2, 3, 4, 5, 6, 7, 8].map(|nth| put(8 * thread + nth));
+        let pieces = std::thread::scope(|scope| {
+            let threads = [0, 1, 2, 3].map(|thread| scope.spawn(move || put_some(thread)));
+            threads.map(|thread| thread.join().expect("no panic")).concat()
+        });
+        assert_eq!(pieces.len(), 32);
+        parcel.with_bytes(|bytes| {
+            for (at, length, mark) in pieces {
+                assert!(
+                    at % PIECE_ALIGN == 0 && bytes[at..at + length].iter().all(|&byte| byte == mark),
+                    "piece {mark}"
+                );
+            }
+        });
+    }
+}

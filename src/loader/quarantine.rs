@@ -1,6 +1,6 @@
 //! What was found corrupt, each sample once, and how much of it is too much.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -94,6 +94,15 @@ impl Quarantine {
         Ok(())
     }
 
+    /// Counts all but `listed` as found since the last [`take_fresh`](Self::take_fresh): for a list that begins, while others of the same
+    /// process have theirs.
+    pub fn list_but(&self, listed: &[Corrupt]) {
+        let listed: BTreeSet<_> = listed.iter().map(|one| (one.dataset.as_str(), one.sample)).collect();
+        let mut found = locked(&self.found);
+        let others = found.all.values().filter(|one| !listed.contains(&(one.dataset.as_str(), one.sample)));
+        found.fresh = others.cloned().collect();
+    }
+
     /// Those found since the last call.
     pub fn take_fresh(&self) -> Vec<Corrupt> {
         std::mem::take(&mut locked(&self.found).fresh)
@@ -129,5 +138,14 @@ mod tests {
         let error = quarantine.add([corrupt(3)]).unwrap_err();
         assert!(matches!(error, LoadError::TooManyCorrupt { count: 3, samples: 200, .. }), "{error}");
         assert_eq!(quarantine.take_fresh(), [corrupt(3)], "the last one is told too");
+    }
+
+    #[test]
+    fn a_second_list_gets_what_the_first_has_but_it_lacks() {
+        let quarantine = Quarantine::new(1.0);
+        quarantine.add([corrupt(1), corrupt(2), corrupt(4)]).unwrap();
+        assert_eq!(quarantine.take_fresh().len(), 3);
+        quarantine.list_but(&[corrupt(2)]);
+        assert_eq!(quarantine.take_fresh(), [corrupt(1), corrupt(4)]);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::LoadError;
 use super::parcel::{Parcel, RegionSource};
+use super::record::with_record;
 use super::ring::{Fill, Loader};
 use super::stand_in;
 use super::stats::{Laps, Stage};
@@ -63,6 +64,7 @@ impl Fill for Sources {
     }
 
     fn plan(&self, step: u64, parcel: &Parcel) -> Result<EpisodePlan, LoadError> {
+        self.set.look_again(step)?;
         let plan = plan_of(&self.planner, step, |sample| self.set.read_ahead(sample))?;
         let (mut bytes, mut pieces) = (0, 0);
         for (image, &sample) in plan.samples.iter().enumerate() {
@@ -92,7 +94,23 @@ impl Fill for Sources {
         parcel: &Parcel,
         laps: &mut Laps,
     ) -> Result<(), LoadError> {
-        let stored = self.set.stored(plan.samples[image].into())?;
+        with_record(&self.set, plan.samples[image], |stored| self.lay_record(decoder, stored, plan, image, parcel))?;
+        laps.mark(Stage::Decode);
+        laps.count(plan.rows_of(image).count() as u64);
+        Ok(())
+    }
+}
+
+impl Sources {
+    /// Lays what the views of source `image` read of its record, `stored`.
+    fn lay_record(
+        &self,
+        decoder: &mut Decoder,
+        stored: &Stored<'_>,
+        plan: &EpisodePlan,
+        image: usize,
+        parcel: &Parcel,
+    ) -> Result<(), LoadError> {
         let mut sources = parcel.image(image);
         sources.clear();
         for region in regions(plan, image, stored.info.codec).iter() {
@@ -102,7 +120,7 @@ impl Fill for Sources {
             source.plane = source.stride * region.height;
             let failed = |error| decode_failure(&self.set, plan.samples[image], error);
             if self.expands(stored.info.codec) {
-                let copied = expansion_of(&stored, plan.sizes[image], source).map_err(failed)?;
+                let copied = expansion_of(stored, plan.sizes[image], source).map_err(failed)?;
                 source.at = parcel.put(copied.len(), |piece| piece.copy_from_slice(copied))?;
             } else {
                 let want = Want { region, verify: stored.check_parts };
@@ -115,13 +133,9 @@ impl Fill for Sources {
                     parcel.put(source.pixel_bytes() as usize, |piece| pixels.lay_out(source.stride as usize, piece))?;
             }
         }
-        laps.mark(Stage::Decode);
-        laps.count(plan.rows_of(image).count() as u64);
         Ok(())
     }
-}
 
-impl Sources {
     fn expands(&self, codec: Codec) -> bool {
         codec == Codec::Coef && self.expansions == Expansions::Device
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::LoadError;
 use super::executor::AnyRenderer;
+use super::record::with_record;
 use super::ring::Loader;
 use super::rows::{Produce, RingSize};
 use super::stand_in::{self, OnCorrupt};
@@ -166,6 +167,7 @@ impl Produce for Views {
     }
 
     fn plan(&self, step: u64) -> Result<EpisodePlan, LoadError> {
+        self.set.look_again(step)?;
         if self.options.delivery == Delivery::Nothing {
             return plan_of(&self.planner, step, |sample| self.set.info(sample));
         }
@@ -188,8 +190,24 @@ impl Produce for Views {
         if self.options.delivery == Delivery::Nothing {
             return Ok(());
         }
+        with_record(&self.set, plan.samples[image], |stored| {
+            self.render_record(scratch, stored, plan, image, rows, laps)
+        })
+    }
+}
+
+impl Views {
+    /// Renders the views of source `image`, whose record is `stored`.
+    fn render_record(
+        &self,
+        scratch: &mut Scratch,
+        stored: &Stored<'_>,
+        plan: &EpisodePlan,
+        image: usize,
+        rows: &mut dyn Iterator<Item = (usize, &mut [u8])>,
+        laps: &mut Laps,
+    ) -> Result<(), LoadError> {
         let size = plan.sizes[image];
-        let stored = self.set.stored(plan.samples[image].into())?;
         if let Some(&next) = plan.samples.get(image + 1) {
             self.set.prefetch(next.into());
         }
@@ -202,7 +220,7 @@ impl Produce for Views {
         let mut views = 0;
         match shared {
             Some(region) => {
-                let region = self.decode(&mut scratch.decoder, &stored, plan, image, region)?;
+                let region = self.decode(&mut scratch.decoder, stored, plan, image, region)?;
                 laps.mark(Stage::Decode);
                 for (row, out) in rows {
                     self.view(&mut scratch.renderer, &mut scratch.view, region, plan, row, out)?;
@@ -213,7 +231,7 @@ impl Produce for Views {
             None => {
                 for (row, out) in rows {
                     let region = plan.views[row].region(size);
-                    let region = self.decode(&mut scratch.decoder, &stored, plan, image, region)?;
+                    let region = self.decode(&mut scratch.decoder, stored, plan, image, region)?;
                     laps.mark(Stage::Decode);
                     self.view(&mut scratch.renderer, &mut scratch.view, region, plan, row, out)?;
                     laps.mark(Stage::Render);
@@ -224,9 +242,7 @@ impl Produce for Views {
         laps.count(views);
         Ok(())
     }
-}
 
-impl Views {
     /// The pixels `region` of source `image`.
     fn decode<'a>(
         &'a self,

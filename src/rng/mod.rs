@@ -11,4 +11,5 @@ pub mod philox;
 pub mod stream;
 
 pub use permute::Permutation;
-pub use stream::{Draw, Purpose, Stream};
+pub use philox::LANES;
+pub use stream::{Draw, Draws, Purpose, Stream};

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(super) struct Bits(Box<[AtomicU64]>);
 
 impl Bits {
-    // Relaxed: a bit says that bytes which never change were found sound; nothing is published through it.
+    // Relaxed: a bit says that bytes were found sound; nothing is published through it.
     pub(super) fn new(count: u64) -> Self {
         Self((0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
     }
@@ -17,5 +17,10 @@ impl Bits {
 
     pub(super) fn set(&self, bit: u64) {
         self.0[(bit / 64) as usize].fetch_or(1 << (bit % 64), Relaxed);
+    }
+
+    /// Forgets them all.
+    pub(super) fn clear(&self) {
+        self.0.iter().for_each(|word| word.store(0, Relaxed));
     }
 }

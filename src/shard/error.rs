@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::change::Change;
 use super::{MAX_SAMPLES, MAX_SIDE, NO_LABEL, format};
 use crate::image::Size;
 
@@ -33,6 +34,9 @@ pub enum ShardError {
     /// A file is not what the format asks for.
     #[error("{0}")]
     Refused(Box<Fault>),
+    /// Somebody wrote to a file that is open.
+    #[error("{0}")]
+    Changed(Box<Change>),
     /// A split lacks a part.
     #[error("{folder}: part {part} of {parts} (counted from 0) is missing; copy the whole split again", folder = folder.display())]
     MissingPart { folder: PathBuf, part: u32, parts: u32 },
@@ -87,6 +91,12 @@ impl From<Fault> for ShardError {
     }
 }
 
+impl From<Change> for ShardError {
+    fn from(change: Change) -> Self {
+        Self::Changed(Box::new(change))
+    }
+}
+
 #[cfg(feature = "remote")]
 impl From<super::remote::RemoteError> for ShardError {
     fn from(error: super::remote::RemoteError) -> Self {
@@ -120,6 +130,7 @@ impl fmt::Display for Fault {
             Refusal::Checksum { section: Section::Record, .. } => {
                 "; convert again, or keep the rest: `metacl-shard verify` lists all such records, `metacl-shard repair` leaves them out"
             }
+            Refusal::Unreadable => "; look at the disk (dmesg), copy the file to a sound one",
             _ => "; the file is cut short or damaged, copy or convert it again, or keep what is intact of it: `metacl-shard repair`",
         })
     }
@@ -222,4 +233,6 @@ pub enum Refusal {
     Utf8,
     #[error("byte {found:#04x} where zero is due")]
     NotZero { found: u8 },
+    #[error("the system could not read this part of the file")]
+    Unreadable,
 }

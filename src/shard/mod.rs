@@ -3,7 +3,7 @@
 //! The format is described in [`format.md`](self#the-format), included below.
 //!
 //! - `set`: [`ShardSet`], the only public face for reading. `parts`: which files make a split. `file`: one file, its index checked
-//!   page by page at first touch.
+//!   page by page at first touch. `change`: what the system says of a file, to tell whether it is still the one that was opened.
 //! - `check`: bytes to a trusted index; the only place that refuses. `format`: the bytes, field by field. `map`: mapping; the `unsafe`.
 //! - [`location`]: paths and URLs. `storage`: [`Storage`], what it takes to read the latter. [`remote`]: how they are read.
 //! - `write`: [`SplitWriter`]. `verify`: every fault of some files.
@@ -12,10 +12,14 @@
 //!
 //! Not here: decoding, randomness.
 //!
+//! On Linux the first file that is opened gives the process a handler of SIGBUS, which stays: a mapped page that cannot be read becomes an
+//! error instead of the end of the process. Faults elsewhere go on to the handler that was there before.
+//!
 //! # The format
 #![doc = include_str!("format.md")]
 
 mod bits;
+mod change;
 mod check;
 mod error;
 mod file;
@@ -34,6 +38,7 @@ mod tests;
 mod verify;
 mod write;
 
+pub use change::{Change, Stamp};
 pub use error::{Fault, Refusal, Section, ShardError};
 pub use file::ShardFile;
 pub use location::Location;

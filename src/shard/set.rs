@@ -185,6 +185,29 @@ impl ShardSet {
         file.stored(sample)
     }
 
+    /// To be asked after the bytes of a sample were used: whether they were those that were written. A load of memory, unless the system
+    /// could not read some page of the file or the caller has reason for `doubt`, such as a record that does not decode; then the file is
+    /// looked at.
+    ///
+    /// # Errors
+    /// [`ShardError::Changed`] where somebody wrote to the file since it was opened; [`ShardError::Refused`] with [`Refusal::Unreadable`]
+    /// where the disk gave nothing in the place of this record.
+    ///
+    /// [`Refusal::Unreadable`]: super::Refusal::Unreadable
+    pub fn examine(&self, index: u64, doubt: bool) -> Result<(), ShardError> {
+        let (file, sample) = self.locate(index)?;
+        file.examine(sample, doubt)
+    }
+
+    /// Asks the system about one of the files, the next one at each `turn`: whether it is still the one that was opened. One that was written
+    /// to is checked anew, as far as it was checked before.
+    ///
+    /// # Errors
+    /// [`ShardError::Changed`] where it has another length or identity now.
+    pub fn look_again(&self, turn: u64) -> Result<(), ShardError> {
+        self.files[(turn % self.files.len() as u64) as usize].look_again()
+    }
+
     /// As [`info`](Self::info); also lets the system begin to read the record, which will soon be wanted, and does not wait for it.
     ///
     /// # Errors

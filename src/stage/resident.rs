@@ -6,7 +6,7 @@ use crate::augment::cuda::Source;
 use crate::decode::{Decoder, Limits, Want};
 use crate::gpu::{DeviceBuffer, Gpu, GpuError};
 use crate::image::Size;
-use crate::loader::{LoadError, decode_failure};
+use crate::loader::{LoadError, decode_failure, with_record};
 use crate::shard::{Codec, ShardSet};
 
 /// Bytes that are copied at a time.
@@ -107,10 +107,11 @@ fn lay(
     stride: usize,
     decoder: &mut Decoder,
     to: &mut [u8],
-) -> Result<(), ResidentError> {
-    let stored = set.stored(index).map_err(LoadError::from)?;
-    let decoded = decoder.decode(stored.info.codec, &stored.bytes, size, Want::all(size));
-    let pixels = decoded.map_err(|error| decode_failure(set, index as u32, error))?.pixels;
-    pixels.lay_out(stride, to);
-    Ok(())
+) -> Result<(), LoadError> {
+    with_record(set, index as u32, |stored| {
+        let decoded = decoder.decode(stored.info.codec, &stored.bytes, size, Want::all(size));
+        let pixels = decoded.map_err(|error| decode_failure(set, index as u32, error))?.pixels;
+        pixels.lay_out(stride, to);
+        Ok(())
+    })
 }

@@ -211,6 +211,33 @@ fn images_that_ask_for_too_much_are_listed() {
     );
 }
 
+/// Whoever raised the limit to convert must be able to raise it to read.
+#[test]
+fn every_command_that_decodes_takes_the_same_limit() {
+    let temp = tempdir().unwrap();
+    let (src, dst) = (temp.path().join("src"), temp.path().join("out"));
+    write(src.join("a/one.jpg"), jpeg(1, 30, 20));
+    convert(&src, &dst, &["--max-pixels", "600", "--store", "jpeg"], 0);
+    let file = |name: &str| path(&temp.path().join(name)).to_owned();
+    let (decoded, sheet, views, look) =
+        (file("one.ppm"), file("sheet.png"), file("views.safetensors"), file("look.png"));
+    let commands: [&[&str]; 5] = [
+        &["extract", "--index", "0", "--decode", "--out", &decoded],
+        &["extract", "--contact-sheet", &sheet],
+        &["views", "--recipe", "cifar", "--samples", "1", "--out", &views],
+        &["preview", "--recipe", "cifar", "--out", &look],
+        &["bench", "--recipe", "cifar", "--samples", "1"],
+    ];
+    for command in commands {
+        let run = |limit: &str| shard(&[command, &[path(&dst), "--max-pixels", limit][..]].concat());
+        let refused = run("599");
+        assert_eq!(refused.code, 1, "{command:?}: {}", refused.err);
+        assert_one_line(&refused, "the image is 30x20, more than the 599 pixels allowed");
+        let taken = run("600");
+        assert_eq!(taken.code, 0, "{command:?}: {}", taken.err);
+    }
+}
+
 /// A PNG file that says it is of this size and holds 100 bytes.
 fn png_header(width: u32, height: u32) -> Vec<u8> {
     let mut file = png(1, 2, 2);

@@ -10,30 +10,28 @@ use std::time::{Duration, Instant};
 use metacl::rng::{Purpose, Stream};
 
 use super::curves::TOLERANCE;
-use super::program::{Bench, close, text};
+use super::program::{Bench, Run, close, text};
 use super::train_support::lines;
 
-/// Seconds that ranks wait for each other here.
-const TIMEOUT: &str = "4";
 /// A hang; what takes so long would take for ever (or the default timeout, half an hour).
 const HANG: Duration = Duration::from_secs(120);
-/// 30 lines, each with a checkpoint.
-const LONG: [&str; 10] =
-    ["--iters", "120", "--log_freq", "4", "--lr", "1e-4", "--nproc", "2", "--dist_timeout", TIMEOUT];
+/// 30 lines, each with a checkpoint; ranks wait some seconds for each other.
+pub(crate) const LONG: [&str; 8] = ["--iters", "120", "--log_freq", "4", "--lr", "1e-4", "--dist_timeout", "4"];
+const TWO: [&str; 2] = ["--nproc", "2"];
 
 /// What happens to a rank, and when.
 #[derive(Debug)]
-struct Fate {
+pub(crate) struct Fate {
     rank: u32,
     signal: &'static str,
     /// Log lines before it.
-    lines: usize,
+    pub(crate) lines: usize,
     /// Milliseconds after the last of them.
-    later: u64,
+    pub(crate) later: u64,
 }
 
 impl Fate {
-    fn draw(seed: u64, index: u32) -> Self {
+    pub(crate) fn draw(seed: u64, index: u32) -> Self {
         let draw =
             |slot: u32, below: u64| Stream::new(seed, Purpose::Synthetic).draw([index, slot, 0, 0]).integer(below);
         Self {
@@ -45,8 +43,23 @@ impl Fate {
     }
 }
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
+/// How often, and the seed of what happens each time.
+pub(crate) fn rounds() -> (u32, u64) {
+    let number = |variable: &str| std::env::var(variable).ok()?.parse().ok();
+    (number("METACL_KILLS").unwrap_or(2) as u32, number("METACL_KILLS_SEED").unwrap_or(2))
+}
+
+/// Runs of two ranks: one that nothing happens to.
+pub(crate) fn unbroken(bench: &Bench) -> Run {
+    bench.run("whole", &[&LONG[..], &TWO].concat())
+}
+
+/// Holds a run that was broken off to what it becomes when it is started again.
+pub(crate) fn assert_resumes(bench: &Bench, name: &str, whole: &Run, what: &str) {
+    let folder = bench.folder(name);
+    assert!(line_count(&folder) < whole.lines().len(), "{what}: broken off before the end");
+    bench.run(name, &[&LONG[..], &TWO].concat());
+    assert_eq!(lines(&folder), whole.lines(), "{what}");
 }
 
 /// The ranks that `launcher` has started.
@@ -93,13 +106,13 @@ fn end(mut child: Child) -> Output {
 
 #[test]
 fn a_rank_killed_or_stopped_at_any_step_is_named_and_the_run_resumes() {
-    let (count, seed) = (number("METACL_KILLS").unwrap_or(2), number("METACL_KILLS_SEED").unwrap_or(2));
+    let (count, seed) = rounds();
     let bench = Bench::new();
-    let whole = bench.run("whole", &LONG);
+    let whole = unbroken(&bench);
     let mut slowest = Duration::ZERO;
-    for index in 0..count as u32 {
+    for index in 0..count {
         let (fate, name) = (Fate::draw(seed, index), format!("broken-{index}"));
-        let mut launcher = bench.command(&LONG).args(["--run_id", &name]).spawn().unwrap();
+        let mut launcher = bench.command(&LONG).args(TWO).args(["--run_id", &name]).spawn().unwrap();
         let folder = bench.folder(&name);
         wait_until("the line", &mut launcher, || line_count(&folder) >= fate.lines);
         sleep(Duration::from_millis(fate.later));
@@ -123,25 +136,27 @@ fn a_rank_killed_or_stopped_at_any_step_is_named_and_the_run_resumes() {
         for id in ranks {
             assert!(!Path::new(&format!("/proc/{id}")).exists(), "{fate:?}: process {id} is left");
         }
-        assert!(line_count(&folder) < whole.lines().len(), "{fate:?}: killed before the end");
-        bench.run(&name, &LONG);
-        assert_eq!(lines(&folder), whole.lines(), "{fate:?}");
+        assert_resumes(&bench, &name, &whole, &format!("{fate:?}"));
     }
     println!("{count} times, the slowest end after {:.1} s", slowest.as_secs_f64());
 }
 
+/// Two processes, then one, then four, each stopped but the last.
 #[test]
-fn a_run_that_one_rank_is_told_to_stop_resumes_with_other_numbers_of_processes() {
+fn a_run_that_is_told_to_stop_resumes_with_other_numbers_of_processes() {
     let bench = Bench::new();
     let flags = |count| ["--head", "PN", "--iters", "120", "--log_freq", "4", "--lr", "1e-6", "--nproc", count];
     let whole = bench.run("whole", &flags("1"));
-    let mut launcher = bench.command(&flags("2")).args(["--run_id", "stopped"]).spawn().unwrap();
     let folder = bench.folder("stopped");
-    wait_until("a line", &mut launcher, || line_count(&folder) >= 4);
-    signal("-INT", ranks(launcher.id()).expect("both ranks run")[1]);
-    let output = end(launcher);
-    assert!(output.status.success() && text(&output).contains("stopped at iteration"), "{}", text(&output));
-    assert!(line_count(&folder) < whole.lines().len());
+    for (count, at) in [("2", 4), ("1", 12)] {
+        let mut launcher = bench.command(&flags(count)).args(["--run_id", "stopped"]).spawn().unwrap();
+        wait_until("a line", &mut launcher, || line_count(&folder) >= at);
+        let told = if count == "1" { launcher.id() } else { ranks(launcher.id()).expect("both ranks run")[1] };
+        signal("-INT", told);
+        let output = end(launcher);
+        assert!(output.status.success() && text(&output).contains("stopped at iteration"), "{}", text(&output));
+        assert!((at..whole.lines().len()).contains(&line_count(&folder)), "stopped with {count} before the end");
+    }
     let resumed = bench.run("stopped", &flags("4"));
     assert!(resumed.said.contains("resumed at iteration"), "{}", resumed.said);
     close("losses", &resumed.losses(), &whole.losses(), TOLERANCE);

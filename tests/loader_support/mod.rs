@@ -76,14 +76,14 @@ pub fn start(fault: Fault, size: RingSize, steps: u64) -> (Loader, Arc<AtomicU64
     (Loader::start(producer, size, 0..steps).unwrap(), rendered)
 }
 
-/// Runs `test` on a thread of its own and fails if it does not end.
+/// Runs `test` on a thread of its own and fails if it does not end; in Miri, which is some hundred times slower, within an hour.
 pub fn within_a_minute(test: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
     let thread = std::thread::spawn(move || {
         test();
         let _ = done.send(());
     });
-    match ended.recv_timeout(Duration::from_secs(60)) {
+    match ended.recv_timeout(Duration::from_secs(if cfg!(miri) { 3600 } else { 60 })) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("the loader hangs"),
         _ => thread.join().unwrap(),
     }

@@ -18,7 +18,12 @@ use metacl::train::{self, Console, TrainError};
 
 /// Two classes of 32 px pictures that differ in the direction of their stripes.
 pub fn dataset(folder: &Path) {
-    for (split, samples) in [("train", 40u32), ("test", 20)] {
+    dataset_of(folder, 40);
+}
+
+/// The same with `train` samples to train on.
+pub fn dataset_of(folder: &Path, train: u32) {
+    for (split, samples) in [("train", train), ("test", 20)] {
         let classes = vec!["across".to_owned(), "down".to_owned()];
         let mut writer =
             SplitWriter::create(&folder.join(split), WriteOptions { classes, ..Default::default() }).unwrap();

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use metacl::decode::{Decoder, Limits, Want};
+use metacl::decode::{Decoder, Want};
 use metacl::image::Size;
 use metacl::shard::{Codec, Storage};
 
+use super::limits::Limits;
 use super::text::{one_line, print};
 use super::{Failure, Outcome, dataset, sheet};
 
@@ -50,6 +51,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 100, requires = "contact_sheet",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(sheet::MOST)))]
     samples: u32,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -62,7 +65,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let place = dataset::split(&args.dst, args.split.as_deref(), storage)?;
     let set = place.open()?;
     if let Some(out) = &args.contact_sheet {
-        let (pixels, size, shown) = sheet::draw(&set, args.samples)?;
+        let (pixels, size, shown) = sheet::draw(&set, args.samples, args.limits.decoder())?;
         write_new(out, &pixels_as_file(&pixels, size, out)?)?;
         print(format_args!("{}: {shown} of {} samples, {size}", out.display(), set.len()))?;
         return Ok(Outcome::Done);
@@ -78,7 +81,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let record = set.record(index)?;
     let bytes = match info.codec {
         codec if args.decode => {
-            let mut decoder = Decoder::new(Limits::default());
+            let mut decoder = Decoder::new(args.limits.decoder());
             let region = decoder.decode(codec, &record, info.size, Want::all(info.size))?;
             pixels_as_file(&region.pixels.interleaved(), info.size, out)?
         }
@@ -86,6 +89,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
         Codec::Coef => jpeg(&record, args.huffman)?,
         Codec::Jpeg | Codec::Png => record.to_vec(),
     };
+    set.examine(index, false)?;
     write_new(out, &bytes)?;
     let name = one_line(set.name(index)?);
     let class = set.classes().get(info.label as usize).map_or("no class", String::as_str);

@@ -6,7 +6,7 @@
 //! - [`access`]: what it takes to read object storage. [`part`]: a conversion by many machines.
 //! - [`destination`]: a folder or a URL to write to. [`output`]: nothing under a final name before it is whole; [`stage`]: the hidden folder where
 //!   it is made, by one process at a time. [`journal`], [`stamps`]: what an interrupted conversion has done, and of what source.
-//! - [`dataset`]: the splits of a path. [`progress`], [`text`], [`recipe`]: what the user sees.
+//! - [`dataset`]: the splits of a path. [`limits`]: what is too large. [`progress`], [`text`], [`recipe`]: what the user sees.
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 done with some files left out and listed.
 
@@ -18,6 +18,7 @@ mod destination;
 mod extract;
 mod inspect;
 mod journal;
+mod limits;
 mod merge;
 mod output;
 mod part;

@@ -57,7 +57,8 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let order = Order::Shuffled { seed: args.source.seed };
     let planner = args.source.planner(set.len(), images, order, policies)?;
     let mut sheet = Sheet::new(recipe.spec().size);
-    for batch in load_views(set.clone(), planner, LoaderOptions::default(), 0..1)? {
+    let options = LoaderOptions { limits: args.source.limits(), ..LoaderOptions::default() };
+    for batch in load_views(set.clone(), planner, options, 0..1)? {
         let batch = batch.map_err(|error: LoadError| Failure::Failed(error.to_string()))?;
         sheet.add(&batch, usize::MAX, n_supp, set.classes());
     }

@@ -9,6 +9,7 @@ use metacl::shard::Storage;
 
 use super::Failure;
 use super::dataset::{self, Place};
+use super::limits::Limits;
 
 /// A split and a recipe.
 #[derive(clap::Args)]
@@ -24,12 +25,19 @@ pub(super) struct Source {
     /// Split of a dataset [default: train, or the only one]
     #[arg(long, value_name = "NAME")]
     split: Option<String>,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 impl Source {
     /// Where the data lies.
     pub(super) fn place(&self, storage: &Storage) -> Result<Place, Failure> {
         dataset::split(&self.data, self.split.as_deref(), storage)
+    }
+
+    /// What a record may ask of the decoder.
+    pub(super) fn limits(&self) -> metacl::decode::Limits {
+        self.limits.decoder()
     }
 
     /// Draws `views` of each of `samples` samples.

@@ -18,13 +18,13 @@ const CELL: u32 = 64;
 const GAP: u32 = 2;
 const BACKGROUND: Rgb<u8> = Rgb([32, 32, 32]);
 
-/// Thumbnails of at most `samples` samples, spread evenly over `set`: RGB pixels, HWC, their size, and how many are shown.
-pub(super) fn draw(set: &ShardSet, samples: u32) -> Result<(Vec<u8>, Size, u64), Failure> {
+/// Thumbnails of at most `samples` samples, none larger than `limits`, spread evenly over `set`: RGB pixels, HWC, their size, and how many are shown.
+pub(super) fn draw(set: &ShardSet, samples: u32, limits: Limits) -> Result<(Vec<u8>, Size, u64), Failure> {
     let shown = set.len().min(samples.into());
     let columns = shown.isqrt() + u64::from(shown.isqrt().pow(2) < shown);
     let size = Size::new(start(columns), start(shown.div_ceil(columns)));
     let mut sheet = RgbImage::from_pixel(size.width, size.height, BACKGROUND);
-    let mut painter = Painter { decoder: Decoder::new(Limits::default()), planes: Planes::default() };
+    let mut painter = Painter { decoder: Decoder::new(limits), planes: Planes::default() };
     for place in 0..shown {
         let thumbnail = painter.thumbnail(set, place * set.len() / shown)?;
         let middle = |cell: u64, side: u32| i64::from(start(cell) + (CELL - side) / 2);
@@ -57,6 +57,7 @@ impl Painter {
                 (region.pixels.interleaved(), info.size)
             }
         };
+        set.examine(index, false)?;
         let image = RgbImage::from_raw(size.width, size.height, pixels)
             .ok_or_else(|| Failure::Failed(format!("internal error at sample {index}; please report it")))?;
         let longest = size.width.max(size.height);

@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let view = recipe.spec();
     let planner = args.source.planner(samples, BATCH, Order::Sequential, recipe.views())?;
     let steps = planner.steps_per_epoch();
-    let options = LoaderOptions { workers: args.workers, ..LoaderOptions::default() };
+    let options = LoaderOptions { workers: args.workers, limits: args.source.limits(), ..LoaderOptions::default() };
 
     let mut table = Table::default();
     for batch in load_views(set, planner, options, 0..steps)? {

@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn every_mask_and_width_packs_to_the_same_bytes() {
         let (mut expected, mut found) = (Packed::new(), Packed::new());
-        for seed in 0..400 {
+        for seed in 0..if cfg!(miri) { 2 } else { 400 } {
             let blocks = chunk(seed, 14 + seed as u32 % 2);
             Packer::Plain.pack(&blocks, &mut expected).unwrap();
             Packer::fastest().pack(&blocks, &mut found).unwrap();

@@ -9,9 +9,13 @@ fn mutated_records_do_no_harm() {
     let mut numbers = Numbers::new(11);
     let (mut fastest, mut scalar) = (Expander::new(Path::Fastest), Expander::new(Path::Scalar));
     let (mut refused, mut expanded) = (0, 0);
+    // Miri is slow: a few blocks there.
+    let (width, height, region) = match cfg!(miri) {
+        true => (30, 9, Rect { x: 3, y: 2, width: 20, height: 6 }),
+        false => (150, 37, Rect { x: 17, y: 9, width: 90, height: 20 }),
+    };
     for (index, kind) in KINDS.into_iter().enumerate() {
-        let size = Size::new(150 + index as u32, 37);
-        let region = Rect { x: 17, y: 9, width: 90, height: 20 };
+        let size = Size::new(width + index as u32, height);
         let good = encode(&picture(index as u64, kind, size, 600)).unwrap();
         for _ in 0..mutations() / KINDS.len() {
             let record = mutated(&good, &mut numbers);
@@ -34,7 +38,8 @@ fn mutated_records_do_no_harm() {
 
 /// `METACL_MUTATIONS`, set when this is compiled, for long runs, for instance under AddressSanitizer.
 fn mutations() -> usize {
-    option_env!("METACL_MUTATIONS").and_then(|count| count.parse().ok()).unwrap_or(5000)
+    let usual = if cfg!(miri) { 14 } else { 5000 };
+    option_env!("METACL_MUTATIONS").and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
 fn mutated(good: &[u8], numbers: &mut Numbers) -> Vec<u8> {

@@ -1,4 +1,5 @@
-//! Bytes to a trusted index: the only place that refuses. Code behind it does not check again.
+//! Bytes to a trusted index: the only place that refuses. Code behind it does not check again, but for what a file that changes under
+//! the map could lead astray (`check_again`).
 //!
 //! - here: header, footer and the place of every section, at opening. `metadata`: classes and pairs. `page`: an index page.
 
@@ -8,7 +9,7 @@ mod page;
 use std::path::Path;
 
 pub(super) use metadata::check_metadata;
-pub(super) use page::{Expected, check_page, storable};
+pub(super) use page::{Expected, check_again, check_page, name_of, storable};
 
 use super::MAX_SAMPLES;
 use super::error::{Fault, Refusal, Section};
@@ -41,8 +42,9 @@ fn ensure(holds: bool, offset: u64, refusal: Refusal) -> Result<(), Flaw> {
     if holds { Ok(()) } else { Err(Flaw::new(offset, refusal)) }
 }
 
-/// Checks header, footer, page table, and the place and checksum of the metadata section, of a whole file.
-pub(super) fn open(bytes: &[u8]) -> Result<(Header, Footer), Flaw> {
+/// Checks header, footer, page table, and the place and checksum of the metadata section, of a whole file; the last are the places of its
+/// index pages.
+pub(super) fn open(bytes: &[u8]) -> Result<(Header, Footer, Box<[Block]>), Flaw> {
     let length = bytes.len() as u64;
     let least = (HEADER + FOOTER) as u64;
     ensure(length >= least, length, Refusal::TooShort { length, least })?;
@@ -54,8 +56,8 @@ pub(super) fn open(bytes: &[u8]) -> Result<(Header, Footer), Flaw> {
     check_header(&header)?;
     check_places(&header, &footer)?;
     block(bytes, &footer.meta, Section::Metadata)?;
-    check_table(block(bytes, &footer.table, Section::PageTable)?, &header, &footer)?;
-    Ok((header, footer))
+    let pages = check_table(block(bytes, &footer.table, Section::PageTable)?, &header, &footer)?;
+    Ok((header, footer, pages))
 }
 
 fn ensure_magic(bytes: &[u8], at: usize) -> Result<(), Flaw> {
@@ -102,8 +104,9 @@ fn check_places(header: &Header, footer: &Footer) -> Result<(), Flaw> {
 }
 
 /// Pages follow one another, leave room for their records, and end where the metadata begins.
-fn check_table(table: &[u8], header: &Header, footer: &Footer) -> Result<(), Flaw> {
+fn check_table(table: &[u8], header: &Header, footer: &Footer) -> Result<Box<[Block]>, Flaw> {
     let (mut from, to) = (HEADER as u64, footer.meta.offset);
+    let mut pages = Vec::with_capacity(table.len() / PAGE);
     for (page, row) in (0..).zip(table.chunks_exact(PAGE)) {
         let block = Block::parse(row);
         let Block { offset, length, .. } = block;
@@ -112,8 +115,10 @@ fn check_table(table: &[u8], header: &Header, footer: &Footer) -> Result<(), Fla
         let end = block.end().and_then(format::align).filter(|end| fits && *end <= to);
         let refusal = Refusal::PagePlace { page, offset, length, least, from, to };
         from = end.ok_or(Flaw::new(footer.table.offset + page * PAGE as u64, refusal))?;
+        pages.push(block);
     }
-    ensure(from == to, from, Refusal::PagesEnd { end: from, expected: to })
+    ensure(from == to, from, Refusal::PagesEnd { end: from, expected: to })?;
+    Ok(pages.into())
 }
 
 /// Number of index pages.

@@ -1,5 +1,7 @@
 //! One index page: its checksum, its entries, its names.
 
+use std::ops::Range;
+
 use super::{Flaw, block, ensure};
 use crate::image::Size;
 use crate::shard::error::{Refusal, Section};
@@ -27,7 +29,8 @@ pub(in crate::shard) fn check_page(bytes: &[u8], expected: &Expected) -> Result<
         let flaw = |(offset, refusal)| Flaw { sample: Some(first + number), offset: at + offset, refusal };
         record_end = check_place(&entry, record_end, page.offset).map_err(flaw)?;
         check_sample(&entry, classes).map_err(flaw)?;
-        name_end = check_name(names, name_end, entry.name_end).map_err(|refusal| flaw((20, refusal)))?;
+        name_of(names, name_end, entry.name_end).map_err(|refusal| flaw((20, refusal)))?;
+        name_end = entry.name_end;
     }
     let end = record_end.next_multiple_of(format::ALIGN); // a place in the file: no overflow
     ensure(end == page.offset, page.offset, Refusal::RecordsEnd { end, expected: page.offset })?;
@@ -36,7 +39,7 @@ pub(in crate::shard) fn check_page(bytes: &[u8], expected: &Expected) -> Result<
 }
 
 /// An offset within the entry, and what is wrong there.
-type EntryFlaw = (u64, Refusal);
+pub(in crate::shard) type EntryFlaw = (u64, Refusal);
 
 /// Where the record ends, which is at or before `limit`.
 fn check_place(entry: &Entry, previous_end: u64, limit: u64) -> Result<u64, EntryFlaw> {
@@ -93,14 +96,27 @@ pub(in crate::shard) fn storable(
     Ok(())
 }
 
-/// The end of the name, which is within `names`.
-fn check_name(names: &[u8], start: u32, end: u32) -> Result<u32, Refusal> {
+/// The name from `start` to `end` of a page's `names`.
+pub(in crate::shard) fn name_of(names: &[u8], start: u32, end: u32) -> Result<&str, Refusal> {
     let outside = || Refusal::NameEnd { start: start.into(), end: end.into(), limit: names.len() as u64 };
     let name = names.get(start as usize..end as usize).ok_or_else(outside)?;
     let length = name.len() as u64;
     if length > MAX_NAME {
         return Err(Refusal::NameLength { length });
     }
-    std::str::from_utf8(name).map_err(|_| Refusal::Utf8)?;
-    Ok(end)
+    std::str::from_utf8(name).map_err(|_| Refusal::Utf8)
+}
+
+/// Holds the entry of a page that was checked before to what its readers lean on: it may have changed under the map. `records`: where those
+/// of its page lie.
+pub(in crate::shard) fn check_again(entry: &Entry, records: Range<u64>, classes: u64) -> Result<(), EntryFlaw> {
+    let Entry { offset, length, .. } = *entry;
+    if offset < records.start {
+        return Err((0, Refusal::Overlap { offset, end: records.start }));
+    }
+    let fits = offset.checked_add(length.into()).is_some_and(|end| end <= records.end);
+    if !fits {
+        return Err((8, Refusal::RecordEnd { offset, length: length.into(), limit: records.end }));
+    }
+    check_sample(entry, classes)
 }

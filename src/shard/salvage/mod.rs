@@ -83,7 +83,7 @@ impl Salvage {
     /// # Errors
     /// [`ShardError::Io`].
     pub fn read(path: &Path) -> Result<Self, ShardError> {
-        let map = Map::open(path)?;
+        let (map, _) = Map::open(path)?;
         let found = find::find(&map);
         Ok(Self { path: path.to_owned(), map, found })
     }

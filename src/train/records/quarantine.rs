@@ -14,15 +14,15 @@ use crate::train::log::LogError;
 const NAME: &str = "quarantine.jsonl";
 
 impl Records {
-    /// Lists what `quarantine` gathers, which gets what the run met before it was resumed.
+    /// Lists what `quarantine` gathers and has gathered, as for the run of another seed; it gets what the run met before it was resumed.
     ///
     /// # Errors
     /// Where the list cannot be read; [`LoadError::TooManyCorrupt`](crate::loader::LoadError::TooManyCorrupt).
     pub fn quarantine(&mut self, quarantine: Arc<Quarantine>) -> Result<(), TrainError> {
         let path = self.quarantine_path();
         let before = read(&path).map_err(|reason| LogError::Io { path, reason })?;
-        let added = quarantine.add(before);
-        quarantine.take_fresh();
+        let added = quarantine.add(before.iter().cloned());
+        quarantine.list_but(&before);
         self.quarantine = Some(quarantine);
         Ok(added?)
     }

@@ -19,8 +19,9 @@ use xxhash_rust::xxh3::Xxh3;
 use super::convert::all_cores;
 use super::recipe::{RecipeName, Source};
 use super::{Failure, Outcome, text};
+use crate::resident::Memory;
 use report::Report;
-use usage::{Memory, Usage};
+use usage::Usage;
 
 /// Measure how fast the loader gives augmented views of a dataset
 ///
@@ -97,6 +98,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
     let workers = args.workers.map_or_else(all_cores, NonZeroUsize::get);
     let options = LoaderOptions {
         workers,
+        limits: args.source.limits(),
         executor,
         delivery: if cifar { Delivery::UnitF32 } else { Delivery::U8 },
         ..LoaderOptions::default()

@@ -7,9 +7,10 @@ use metacl::loader::LoaderStats;
 use metacl::shard::Codec;
 use serde_json::{Value, json};
 
-use super::usage::{Memory, Usage};
+use super::usage::Usage;
 use super::verdict::verdict;
 use super::{ExecutorName, VerifyName, text};
+use crate::resident::Memory;
 use crate::shard::recipe::RecipeName;
 
 /// Everything that was measured.

@@ -1,6 +1,5 @@
 //! What this process has used, as the system counts it.
 
-use std::fs;
 use std::mem::MaybeUninit;
 
 /// CPU time and reads of the whole process.
@@ -45,29 +44,4 @@ pub(super) fn thread_cpu() -> f64 {
     // SAFETY: the pointer is valid for one `timespec`; where the clock is missing it stays zero.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
-/// Resident memory in bytes; zero where the system does not tell (it is Linux's /proc/self/status).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Memory {
-    /// Anonymous: the program's own, which nobody can take back.
-    pub(super) anonymous: u64,
-    /// Pages of mapped files, shards above all: cache that the system takes back when it needs room.
-    pub(super) mapped: u64,
-}
-
-impl Memory {
-    pub(super) fn now() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            let kilobytes = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-            kilobytes.unwrap_or(0) * 1024
-        };
-        Self { anonymous: field("RssAnon"), mapped: field("RssFile") }
-    }
-
-    pub(super) fn most(self, other: Self) -> Self {
-        Self { anonymous: self.anonymous.max(other.anonymous), mapped: self.mapped.max(other.mapped) }
-    }
 }

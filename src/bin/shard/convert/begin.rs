@@ -121,7 +121,7 @@ fn options(args: &Args, split: &Split, metadata: &BTreeMap<String, String>) -> B
     }
     let more = [
         ("shard_size", args.shard_size.to_string()),
-        ("max_pixels", args.max_pixels.to_string()),
+        ("max_pixels", args.limits.decoder().max_pixels.to_string()),
         ("no_check", args.no_check.to_string()),
         ("classes", format!("{} ({:016x})", split.classes.len(), classes.digest())),
     ];

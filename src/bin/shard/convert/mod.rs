@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use metacl::config::parse_bytes;
-use metacl::decode::Limits;
 use metacl::shard::Storage;
 use metacl::shard::ingest::{self, Dataset, Format, Split};
 use nested::refuse_nested;
 
 use super::destination::Destination;
 use super::journal::Journal;
+use super::limits::Limits;
 use super::output::{Output, Rejected};
 use super::part::Part;
 use super::prepare::{Rules, Store, Worker};
@@ -71,9 +71,8 @@ pub(super) struct Args {
     /// Shrink images whose longer side has more than N pixels (Lanczos, JPEG quality 95) [default: keep all]
     #[arg(long, value_name = "N")]
     max_side: Option<NonZeroU32>,
-    /// Leave out images of more than N pixels, before they are decoded: a small file can ask for gigabytes
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_pixels, value_parser = clap::value_parser!(u64).range(1..))]
-    max_pixels: u64,
+    #[command(flatten)]
+    limits: Limits,
     /// Largest shard file, e.g. 512M or 2G
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = parse_bytes)]
     shard_size: u64,
@@ -221,7 +220,7 @@ fn convert_split(
     journal: &mut Journal,
 ) -> Result<Report, Failure> {
     let rules = Rules { store: args.store, max_side: args.max_side.map(NonZeroU32::get), check: !args.no_check };
-    let limits = Limits { max_pixels: args.max_pixels };
+    let limits = args.limits.decoder();
     let item = |index: u64| &split.items[index as usize];
     let plan = Plan {
         name: &split.name,

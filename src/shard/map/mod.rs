@@ -1,4 +1,7 @@
-//! Mapping a file: the crate's file-backed `unsafe`.
+//! Mapping a file: the crate's file-backed `unsafe`. `faults`: pages that cannot be had any more.
+
+#[cfg(target_os = "linux")]
+mod faults;
 
 use std::fs::File;
 use std::io;
@@ -7,6 +10,7 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
+use super::change::Stamp;
 use super::error::ShardError;
 use super::format::Block;
 
@@ -14,26 +18,45 @@ use super::format::Block;
 const READ_AHEAD: u32 = 4096;
 
 /// The bytes of a file.
-pub(super) struct Map(Mmap);
+pub(super) struct Map {
+    // Before the bytes, so that it goes first.
+    #[cfg(target_os = "linux")]
+    watched: faults::Watched,
+    bytes: Mmap,
+}
 
 impl Map {
-    /// Maps `path` for reading in random order.
-    pub(super) fn open(path: &Path) -> Result<Self, ShardError> {
+    /// Maps `path` for reading in random order, and says what the file is now.
+    pub(super) fn open(path: &Path) -> Result<(Self, Stamp), ShardError> {
         let io = |doing| move |source| ShardError::Io { path: path.to_owned(), doing, source };
         let file = File::open(path).map_err(io("open"))?;
-        Self::of(&file).map_err(io("map"))
+        let stamp = Stamp::of(&file.metadata().map_err(io("look at"))?);
+        Ok((Self::of(&file).map_err(io("map"))?, stamp))
     }
 
     /// Maps an open file for reading in random order.
     pub(super) fn of(file: &File) -> io::Result<Self> {
         // SAFETY: shard files are not changed after they got their final name (`format.md`, "Assumptions about the medium"), and
         // a writer does not write to its own file while it reads it back. The file behind the index of a shard in object storage has no
-        // name and one owner, which fills each part before anybody reads that part. The bytes are read as bytes only.
+        // name and one owner, which fills each part before anybody reads that part. The bytes are read as bytes only; whoever changes them
+        // all the same is found out (`ShardFile::examine`), and no reader takes them for places in memory without a look at them.
         let map = unsafe { Mmap::map(file) }?;
         // Without the advice the kernel reads ahead around every record, which is wasted where the order is random.
         #[cfg(unix)]
         let _ = map.advise(memmap2::Advice::Random);
-        Ok(Self(map))
+        Ok(Self {
+            #[cfg(target_os = "linux")]
+            watched: faults::Watched::new(&map),
+            bytes: map,
+        })
+    }
+
+    /// Whether a page of the file could not be read and is zeros now.
+    pub(super) fn lost(&self) -> bool {
+        #[cfg(target_os = "linux")]
+        return self.watched.lost();
+        #[cfg(not(target_os = "linux"))]
+        false
     }
 
     /// A block that lies in the file.
@@ -64,7 +87,7 @@ impl Map {
     pub(super) fn read_ahead(&self, offset: u64, length: u32) {
         #[cfg(unix)]
         if length > READ_AHEAD {
-            let _ = self.0.advise_range(memmap2::Advice::WillNeed, offset as usize, length as usize);
+            let _ = self.bytes.advise_range(memmap2::Advice::WillNeed, offset as usize, length as usize);
         }
     }
 }
@@ -73,6 +96,6 @@ impl Deref for Map {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }

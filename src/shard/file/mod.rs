@@ -1,5 +1,11 @@
 //! One open shard file: mapped, its index checked page by page at first touch. Of a shard in object storage the map holds the index,
 //! which comes with the first touch too, and records come from a cache.
+//!
+//! - here: opening, the index, records. `faults`: all that is wrong with a page, for `verify`. `change`: what becomes of a file that
+//!   changes under the map.
+
+mod change;
+mod faults;
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -7,14 +13,13 @@ use std::io;
 #[cfg(feature = "remote")]
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-
-use rayon::prelude::*;
+use std::sync::{Arc, Mutex};
 
 use super::bits::Bits;
+use super::change::Stamp;
 use super::check::{self, Flaw};
 use super::error::{Fault, Refusal, Section, ShardError};
-use super::format::{self, Block, ENTRY, Entry, Footer, HEADER, Header, Meta, PAGE};
+use super::format::{self, Block, ENTRY, Entry, Footer, HEADER, Header, Meta};
 use super::map::Map;
 #[cfg(feature = "remote")]
 use super::remote::{self, Engine, PageEntries, RemoteFile};
@@ -28,8 +33,12 @@ pub struct ShardFile {
     /// Where the records are, and what of the index the map lacks, if not on disk.
     #[cfg(feature = "remote")]
     remote: Option<RemoteFile>,
+    /// What the file on disk was at opening, and when it was last looked at.
+    opened: Option<(Stamp, Mutex<Stamp>)>,
     header: Header,
     footer: Footer,
+    /// Places of the index pages.
+    index: Box<[Block]>,
     /// One for all files of a split.
     meta: Arc<Meta>,
     checked_pages: Bits,
@@ -41,7 +50,8 @@ pub struct ShardFile {
 impl ShardFile {
     /// Opens `path`. Where its metadata section is that of `sibling`, its metadata is not read again but shared.
     pub(super) fn open(path: &Path, sibling: Option<&ShardFile>) -> Result<Self, ShardError> {
-        Self::over(path, Map::open(path)?, sibling)
+        let (map, stamp) = Map::open(path)?;
+        Ok(Self { opened: Some((stamp, Mutex::new(stamp))), ..Self::over(path, map, sibling)? })
     }
 
     /// Opens a shard in object storage; `sibling` as for [`open`](Self::open).
@@ -59,7 +69,7 @@ impl ShardFile {
 
     /// A file whose header, footer, metadata and page table are in `map`.
     fn over(path: &Path, map: Map, sibling: Option<&ShardFile>) -> Result<Self, ShardError> {
-        let (header, footer) = check::open(&map).map_err(|flaw| flaw.of(path, 0))?;
+        let (header, footer, index) = check::open(&map).map_err(|flaw| flaw.of(path, 0))?;
         let section = map.block(&footer.meta);
         let meta = match sibling.filter(|sibling| sibling.map.block(&sibling.footer.meta) == section) {
             Some(sibling) => Arc::clone(&sibling.meta),
@@ -69,8 +79,10 @@ impl ShardFile {
         };
         Ok(Self {
             path: path.to_owned(),
+            opened: None,
             header,
             footer,
+            index,
             meta,
             checked_pages: Bits::new(check::pages(&header)),
             checked_records: Bits::new(0),
@@ -161,7 +173,7 @@ impl ShardFile {
 
     /// The page table's entry `number`.
     fn page(&self, number: u64) -> Block {
-        Block::parse(&self.map[self.footer.table.offset as usize + number as usize * PAGE..][..PAGE])
+        self.index[number as usize]
     }
 
     /// Where the records of page `number` begin: behind the page before.
@@ -200,7 +212,7 @@ impl ShardFile {
             entries: check::entries_of(&self.header, number),
             classes: self.meta.classes.len() as u64,
         };
-        check::check_page(&self.map, &expected).map_err(|flaw| self.fault(flaw))?;
+        check::check_page(&self.map, &expected).map_err(|flaw| self.explain(flaw))?;
         self.checked_pages.set(number);
         Ok(())
     }
@@ -211,7 +223,17 @@ impl ShardFile {
         let (number, place) = (sample / per_page, sample % per_page);
         self.touch(number)?;
         let page = self.page(number);
-        Ok(Spot { sample, number, page, place, entry: self.entry_at(&page, place) })
+        let entry = self.entry_at(&page, place);
+        // Of a shard in object storage, neighbours' entries are used too: where any may be lost, none is.
+        let held = match self.is_remote() && self.map.lost() {
+            true => Err((0, Refusal::Unreadable)),
+            false => check::check_again(&entry, self.records_of(number)..page.offset, self.meta.classes.len() as u64),
+        };
+        held.map_err(|(at, refusal)| {
+            let offset = page.offset + place * ENTRY as u64 + at;
+            self.explain(Flaw { sample: Some(sample), offset, refusal })
+        })?;
+        Ok(Spot { sample, number, page, place, entry })
     }
 
     fn entry_at(&self, page: &Block, place: u64) -> Entry {
@@ -225,9 +247,11 @@ impl ShardFile {
     pub(super) fn name(&self, sample: u64) -> Result<&str, ShardError> {
         let Spot { number, page, place, entry, .. } = self.spot(sample)?;
         let start = if place == 0 { 0 } else { self.entry_at(&page, place - 1).name_end };
-        let names = page.offset as usize + check::entries_of(&self.header, number) as usize * ENTRY;
-        let name = &self.map[names + start as usize..names + entry.name_end as usize];
-        Ok(std::str::from_utf8(name).expect("checked with the page"))
+        let names = &self.map.block(&page)[check::entries_of(&self.header, number) as usize * ENTRY..];
+        check::name_of(names, start, entry.name_end).map_err(|refusal| {
+            let offset = page.offset + place * ENTRY as u64 + 20;
+            self.explain(Flaw { sample: Some(sample), offset, refusal })
+        })
     }
 
     pub(super) fn record(&self, sample: u64) -> Result<Cow<'_, [u8]>, ShardError> {
@@ -293,7 +317,7 @@ impl ShardFile {
         let (bytes, sound) = self.padded(spot, wanted)?;
         let length = spot.entry.length as usize;
         if !sound {
-            return Err(self.damage(spot, &bytes[..length]).into());
+            return Err(self.damage(spot, &bytes[..length]));
         }
         if wanted && self.verify == Verify::First {
             self.checked_records.set(spot.sample);
@@ -321,54 +345,10 @@ impl ShardFile {
     }
 
     /// What is wrong with a record whose checksum does not hold.
-    fn damage(&self, spot: &Spot, record: &[u8]) -> Fault {
+    fn damage(&self, spot: &Spot, record: &[u8]) -> ShardError {
         let (stated, found) = (spot.entry.checksum, format::checksum(record));
         let refusal = Refusal::Checksum { section: Section::Record, stated, found };
-        self.fault(Flaw { sample: Some(spot.sample), offset: spot.entry.offset, refusal })
-    }
-
-    /// Every fault of page `number`: the page itself, or its records and their padding. Where a page does not hold, it is not known
-    /// where its records lie.
-    pub(super) fn faults(&self, number: u64) -> Vec<ShardError> {
-        if let Err(fault) = self.touch(number) {
-            return vec![fault];
-        }
-        let first = number * u64::from(self.header.page_entries);
-        #[cfg(feature = "remote")]
-        if self.is_remote() {
-            // Fails where reading will.
-            let samples = first..first + check::entries_of(&self.header, number);
-            samples.for_each(|sample| drop(self.read_ahead(sample)));
-        }
-        let records = (0..check::entries_of(&self.header, number)).into_par_iter();
-        let mut faults: Vec<_> = records.flat_map_iter(|place| self.record_faults(first + place)).collect();
-        let page = self.page(number);
-        let end = page.offset + page.length;
-        let until = format::align(end).expect("checked at opening");
-        faults.extend(self.padding(end, &self.map[end as usize..until as usize]).map(ShardError::from));
-        faults
-    }
-
-    /// Faults of a record and its padding.
-    fn record_faults(&self, sample: u64) -> Vec<ShardError> {
-        let spot = match self.spot(sample) {
-            Ok(spot) => spot,
-            Err(error) => return vec![error],
-        };
-        let (bytes, sound) = match self.padded(&spot, true) {
-            Ok(padded) => padded,
-            Err(error) => return vec![error],
-        };
-        let (record, padding) = bytes.split_at(spot.entry.length as usize);
-        let damage = (!sound).then(|| self.damage(&spot, record));
-        let padding = self.padding(spot.entry.offset + u64::from(spot.entry.length), padding);
-        damage.into_iter().chain(padding).map(ShardError::from).collect()
-    }
-
-    /// A byte that is not zero, of `bytes` from `start` on.
-    fn padding(&self, start: u64, bytes: &[u8]) -> Option<Fault> {
-        let at = bytes.iter().position(|&byte| byte != 0)?;
-        Some(self.fault(Flaw::new(start + at as u64, Refusal::NotZero { found: bytes[at] })))
+        self.explain(Flaw { sample: Some(spot.sample), offset: spot.entry.offset, refusal })
     }
 }
 
