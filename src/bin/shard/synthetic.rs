@@ -86,7 +86,7 @@ pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
             let source_bytes = bytes.len() as u64;
             Ok(Prepared { bytes, codec: Codec::Raw, size, source_bytes, shrunk: false, kept: None })
         };
-        reports.push(split::write(&output.folder(name), plan, None, tag, || (), draw)?);
+        reports.push(split::write(&output.folder(name), &plan, None, tag, || (), draw)?);
         output.complete(name);
     }
     output.finish()?;

@@ -234,7 +234,7 @@ fn convert_split(
     let tag = |index| (Cow::Borrowed(item(index).name.as_str()), item(index).label);
     split::write(
         folder,
-        plan,
+        &plan,
         Some(journal),
         tag,
         || Worker::new(limits),

@@ -46,9 +46,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, storage: &Storage) -> Result<Outcome, Failure> {
-    if let url @ Location::Url(_) = Location::parse(&args.data)? {
-        return Err(Failure::Usage(format!("{url}: only what lies on a disk is repaired; copy it to one")));
-    }
+    source::on_disk(&Location::parse(&args.data)?)?;
     let places = dataset::splits(&args.data, storage)?;
     if is_sound(&places)? {
         text::print(format_args!("{}: sound, nothing to repair", args.data.display()))?;

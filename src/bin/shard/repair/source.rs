@@ -26,10 +26,10 @@ pub(super) struct Source {
 
 impl Source {
     pub(super) fn read(place: &Place) -> Result<Self, Failure> {
-        let Location::Disk(path) = &place.location else { unreachable!("URLs are refused before") };
+        let path = on_disk(&place.location)?;
         let (folder, paths) = match path.is_file() {
-            true => (path.parent().unwrap_or(Path::new("")).to_owned(), vec![path.clone()]),
-            false => (path.clone(), shard_files(path)?),
+            true => (path.parent().unwrap_or(Path::new("")).to_owned(), vec![path.to_owned()]),
+            false => (path.to_owned(), shard_files(path)?),
         };
         let files = paths.iter().map(|path| Salvage::read(path)).collect::<Result<Vec<_>, _>>()?;
         let stated = || files.iter().filter_map(Salvage::stated);
@@ -67,6 +67,14 @@ impl Source {
             text::count(kept, "sample"),
             text::count(self.files.len() as u64, "file")
         )
+    }
+}
+
+/// Its path; a URL is refused.
+pub(super) fn on_disk(location: &Location) -> Result<&Path, Failure> {
+    match location {
+        Location::Disk(path) => Ok(path),
+        url => Err(Failure::Usage(format!("{url}: only what lies on a disk is repaired; copy it to one"))),
     }
 }
 
