@@ -120,7 +120,8 @@ fn page_at(bytes: &[u8], at: u64) -> Option<Page> {
     }
     let (mut end, mut entries) = (records, 0);
     let mut last = entry(0)?;
-    while format::align(end)? != at {
+    // At least one, as pages have: what follows the page would else be the page itself.
+    while entries == 0 || format::align(end)? != at {
         last = entry(entries).filter(|_| entries < PAGE_ENTRIES.into())?;
         entries += 1;
         let follows = Some(last.offset) == format::align(end) && last.length > 0;
