@@ -22,7 +22,7 @@
 //!
 //! | rank | module | holds |
 //! | --- | --- | --- |
-//! | 0 | [`rng`], [`image`] | counter-based randomness; borrowed pixels, sizes, rectangles |
+//! | 0 | [`rng`], [`image`], [`atomic`] | counter-based randomness; borrowed pixels, sizes, rectangles; files that are whole or not there |
 //! | 1 | [`shard`], [`coef`], [`gpu`], [`weights`] | the dataset file; recoded JPEGs; the CUDA driver; checkpoints as bytes |
 //! | 2 | [`decode`] | record bytes to pixels |
 //! | 3 | [`augment`] | plans of views and their executors |
@@ -44,6 +44,7 @@
 //! | `remote` | yes | shards in object storage | shards on disk |
 //! | `reference` | no | the slow oracle of the tests; a device without a card | |
 
+pub mod atomic;
 pub mod image;
 pub mod rng;
 

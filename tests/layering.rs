@@ -10,9 +10,10 @@ use paths::Named;
 mod paths;
 
 /// The modules of `src/lib.rs` and their ranks.
-const RANKS: [(&str, u8); 21] = [
+const RANKS: [(&str, u8); 22] = [
     ("rng", 0),
     ("image", 0),
+    ("atomic", 0),
     ("shard", 1),
     ("coef", 1),
     ("gpu", 1),

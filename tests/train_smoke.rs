@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use train_support::{SHORT, damage, dataset, dataset_of, lines, loaded, run};
+use train_support::{SHORT, damage, dataset, dataset_of, lines, loaded, quarantined, run};
 
 #[test]
 fn a_stopped_and_resumed_run_equals_an_unbroken_one() {
@@ -126,9 +126,7 @@ fn damaged_records_give_way_to_others_and_are_listed_up_to_a_share() {
     run(&loaded, &broken, "5/10").unwrap();
     run(&loaded, &broken, "").unwrap();
     for logs in [&whole, &broken] {
-        let path = logs.join("default/runs/a/quarantine.jsonl");
-        let list = std::fs::read_to_string(path).unwrap();
-        let mut listed: Vec<serde_json::Value> = list.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let mut listed = quarantined(&logs.join("default/runs/a"));
         listed.sort_by_key(|one| one["sample"].as_u64());
         let samples: Vec<_> =
             listed.iter().map(|one| (one["sample"].as_u64().unwrap(), one["offset"].as_u64().unwrap())).collect();
@@ -142,8 +140,7 @@ fn damaged_records_give_way_to_others_and_are_listed_up_to_a_share() {
     damage(&data, "train", &[30]);
     let error = run(&loaded, &folder.path().join("third"), "").unwrap_err();
     assert!(error.to_string().contains("3 of 40 samples are corrupt"), "{error}");
-    let list = std::fs::read_to_string(folder.path().join("third/default/runs/a/quarantine.jsonl")).unwrap();
-    assert_eq!(list.lines().count(), 3);
+    assert_eq!(quarantined(&folder.path().join("third/default/runs/a")).len(), 3);
 }
 
 /// One in a hundred, in two passes over the data, on any number of threads.
@@ -161,11 +158,9 @@ fn a_dataset_with_one_percent_damaged_trains_to_the_end_and_names_exactly_those(
     };
     let (one, three) = (run_of("1"), run_of("3"));
     let listed = |run: &Path| -> BTreeSet<usize> {
-        let list = std::fs::read_to_string(run.join("quarantine.jsonl")).unwrap();
-        let sample =
-            |line| serde_json::from_str::<serde_json::Value>(line).unwrap()["sample"].as_u64().unwrap() as usize;
-        assert_eq!(list.lines().count(), damaged.len(), "each once");
-        list.lines().map(sample).collect()
+        let list = quarantined(run);
+        assert_eq!(list.len(), damaged.len(), "each once");
+        list.iter().map(|one| one["sample"].as_u64().unwrap() as usize).collect()
     };
     assert_eq!(listed(&one), damaged.iter().copied().collect());
     assert_eq!(listed(&three), listed(&one));

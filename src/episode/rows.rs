@@ -60,9 +60,10 @@ impl RowLayout {
         (0..self.copies).flat_map(move |copy| (0..self.images()).map(move |image| Shown { view, copy, image }))
     }
 
-    /// What each row shows.
-    pub fn shown(self) -> impl Iterator<Item = Shown> {
-        (0..self.views).flat_map(move |view| self.shown_by(view))
+    /// What `row` shows.
+    pub const fn shown(self, row: usize) -> Shown {
+        let (class, images) = (self.class_of(row), self.images());
+        Shown { view: self.view_of(row), copy: class / images, image: class % images }
     }
 
     /// Rows of the first `n_supp` views of every class.
@@ -131,7 +132,8 @@ mod tests {
     #[test]
     fn rows_show_their_view_copy_and_image() {
         let rows = RowLayout::of_images(5, 4, 3);
-        let shown: Vec<Shown> = rows.shown().collect();
+        let shown: Vec<Shown> = (0..3).flat_map(|view| rows.shown_by(view)).collect();
+        assert_eq!(shown, (0..rows.rows()).map(|row| rows.shown(row)).collect::<Vec<_>>());
         assert_eq!(shown.len(), rows.rows());
         for (row, Shown { view, copy, image }) in shown.into_iter().enumerate() {
             assert_eq!((view, copy * 5 + image), (rows.view_of(row), rows.class_of(row)));

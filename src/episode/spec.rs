@@ -187,7 +187,9 @@ impl Planner {
         self.check_size(sample, meta.size)?;
         let before = std::mem::replace(&mut plan.samples[image], sample);
         (plan.sizes[image], plan.labels[image]) = (meta.size, meta.label);
-        for (row, shown) in plan.layout.shown().enumerate().filter(|(_, shown)| shown.image == image) {
+        let rows: Vec<usize> = plan.rows_of(image).collect();
+        for row in rows {
+            let shown = plan.layout.shown(row);
             let key = self.key(plan.epoch, before, shown);
             let view = self.drawers[shown.view].draw(image as u32, meta.size, self.spec.view.size, &key);
             plan.views[row] = view.with_quarter_turns(plan.views[row].quarter_turns());

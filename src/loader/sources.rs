@@ -64,8 +64,7 @@ impl Fill for Sources {
     }
 
     fn plan(&self, step: u64, parcel: &Parcel) -> Result<EpisodePlan, LoadError> {
-        self.set.look_again(step)?;
-        let plan = plan_of(&self.planner, step, |sample| self.set.read_ahead(sample))?;
+        let plan = plan_of(&self.set, &self.planner, step, ShardSet::read_ahead)?;
         let (mut bytes, mut pieces) = (0, 0);
         for (image, &sample) in plan.samples.iter().enumerate() {
             let info = self.set.info(sample.into())?;

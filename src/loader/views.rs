@@ -120,13 +120,15 @@ fn ring_size(planner: &Planner, set: &ShardSet, options: LoaderOptions) -> RingS
     }
 }
 
-/// The plan of `step`, of samples that `look_up` knows.
+/// The plan of `step`, of samples of `set`, which `look_up` asks of it; now and then it is seen whether its files are still what they were.
 pub(super) fn plan_of(
+    set: &ShardSet,
     planner: &Planner,
     step: u64,
-    look_up: impl Fn(u64) -> Result<SampleInfo, ShardError>,
+    look_up: impl Fn(&ShardSet, u64) -> Result<SampleInfo, ShardError>,
 ) -> Result<EpisodePlan, LoadError> {
-    planner.plan(step, |sample| Ok(meta_of(look_up(sample.into())?)))
+    set.look_again(step)?;
+    planner.plan(step, |sample| Ok(meta_of(look_up(set, sample.into())?)))
 }
 
 /// What planning needs of a sample.
@@ -167,12 +169,11 @@ impl Produce for Views {
     }
 
     fn plan(&self, step: u64) -> Result<EpisodePlan, LoadError> {
-        self.set.look_again(step)?;
         if self.options.delivery == Delivery::Nothing {
-            return plan_of(&self.planner, step, |sample| self.set.info(sample));
+            return plan_of(&self.set, &self.planner, step, ShardSet::info);
         }
         // Up to `slots` steps before the workers come to them.
-        plan_of(&self.planner, step, |sample| self.set.read_ahead(sample))
+        plan_of(&self.set, &self.planner, step, ShardSet::read_ahead)
     }
 
     fn stand_in(&self, plan: &EpisodePlan, image: usize, attempt: u32) -> Result<Option<EpisodePlan>, LoadError> {

@@ -46,7 +46,7 @@ pub use parts::shard_files;
 pub use set::ShardSet;
 pub use storage::{CACHE_SIZE, Patience, Storage, StorageOptions, VARIABLES};
 pub use verify::{verify_files, verify_set};
-pub use write::{FinishedPart, NewSample, SplitWriter, WriteOptions, WriteSummary};
+pub use write::{FinishedPart, NewSample, SplitWriter, WriteOptions, WriteSummary, part_name};
 
 use std::borrow::Cow;
 

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::csv;
 use super::events::EventFile;
-use super::{atomic, csv};
+use crate::atomic;
 
 /// Prefixes of the numbers of an evaluation.
 const EVALUATION: [&str; 4] = ["test_", "knn_", "linear_", "few_shot_"];

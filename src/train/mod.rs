@@ -5,12 +5,11 @@
 //! - [`exchange`]: weights to and from other programs. [`setup`]: from a config to a run. [`labels`]: the labelled part of a dataset.
 //!   [`judge`]: the table at the end.
 //! - [`Records`]: folder, log, checkpoints, clock and console of a run, out of [`run_dir`], [`log`], [`checkpoint`], [`progress`];
-//!   `atomic`, `csv`, `events`: their parts.
+//!   `csv`, `events`: their parts.
 //! - [`report`]: the page that a run leaves.
 //!
 //! Not here: losses (`nn`), rates (`optim`), where batches come from (`loader`).
 
-mod atomic;
 pub mod checkpoint;
 mod csv;
 mod error;

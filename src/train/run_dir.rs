@@ -9,8 +9,8 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::atomic;
 use super::checkpoint::{self, Checkpoint, CheckpointError, Newest};
+use crate::atomic;
 use crate::config::{Config, ConfigError, Difference};
 
 /// The resolved config.

@@ -1,20 +1,14 @@
 //! Damaged samples that any rank meets, in training or in an evaluation, are listed by rank 0.
 
-use std::fs;
-
 use serde_json::Value;
 
 use super::program::{Bench, Run};
-use super::train_support::damage;
+use super::train_support::{damage, quarantined};
 
 /// Samples that a run lists, by the number of the dataset's samples and their own.
 fn listed(run: &Run) -> Vec<(u64, u64)> {
-    let text = fs::read_to_string(run.folder.join("quarantine.jsonl")).unwrap();
-    let one = |line: &str| {
-        let line: Value = serde_json::from_str(line).unwrap();
-        (line["samples"].as_u64().unwrap(), line["sample"].as_u64().unwrap())
-    };
-    let mut listed: Vec<_> = text.lines().map(one).collect();
+    let one = |line: Value| (line["samples"].as_u64().unwrap(), line["sample"].as_u64().unwrap());
+    let mut listed: Vec<_> = quarantined(&run.folder).into_iter().map(one).collect();
     listed.sort_unstable();
     listed
 }

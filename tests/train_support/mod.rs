@@ -48,6 +48,12 @@ pub fn damage(data: &Path, split: &str, samples: &[usize]) {
     std::fs::write(&shard, bytes).unwrap();
 }
 
+/// The lines of the list of corrupt samples in a run's folder.
+pub fn quarantined(run: &Path) -> Vec<serde_json::Value> {
+    let list = std::fs::read_to_string(run.join("quarantine.jsonl")).unwrap();
+    list.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// Flags of a short run that logs every step.
 pub const SHORT: &[&str] = &[
     "--arch",

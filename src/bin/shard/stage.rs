@@ -1,8 +1,10 @@
 //! The hidden folder within the target where a dataset is made, held by one process at a time.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use metacl::atomic;
 
 use super::Failure;
 use super::journal;
@@ -100,18 +102,10 @@ fn is_there(_: &File, _: &Path) -> bool {
 
 /// Replaces the file `path` by `bytes`, on the disk, whole or not at all.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let fresh = path.with_extension("new");
-    let written = File::create(&fresh).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&fresh, path)
-    });
-    written.map_err(|error| unwritable(path, &error))?;
-    path.parent().map_or(Ok(()), sync)
+    atomic::replace(path, |partial| fs::write(partial, bytes)).map_err(|error| unwritable(path, &error))
 }
 
-/// Makes the names in `folder` last; only Unix can.
+/// Makes the names in `folder` last.
 pub(super) fn sync(folder: &Path) -> Result<(), Failure> {
-    let synced = if cfg!(unix) { File::open(folder).and_then(|folder| folder.sync_all()) } else { Ok(()) };
-    synced.map_err(|error| unwritable(folder, &error))
+    atomic::sync_folder(Some(folder)).map_err(|error| unwritable(folder, &error))
 }

@@ -7,7 +7,7 @@ mod part;
 mod resume;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,7 @@ use super::error::{Refusal, ShardError};
 use super::file::ShardFile;
 use super::format::{self, Meta, PAGE_ENTRIES};
 use super::{Codec, EXTENSION, MAX_SAMPLES, parts};
+use crate::atomic;
 use crate::image::Size;
 
 /// What all files of a split share.
@@ -240,7 +241,7 @@ impl SplitWriter {
 }
 
 /// The file name of part `number` of a split.
-pub(super) fn part_name(number: u64) -> String {
+pub fn part_name(number: u64) -> String {
     format!("{number:05}.{EXTENSION}")
 }
 
@@ -268,10 +269,13 @@ fn publish(folder: &Path, closed: Vec<ClosedPart>, keep: bool) -> Result<(), Sha
     sync_folder(folder)
 }
 
-/// Makes the names in `folder` durable; only Unix can.
+/// Makes the names in `folder` last.
 fn sync_folder(folder: &Path) -> Result<(), ShardError> {
-    let synced = if cfg!(unix) { File::open(folder).and_then(|folder| folder.sync_all()) } else { Ok(()) };
-    synced.map_err(|source| ShardError::Io { path: folder.to_owned(), doing: "sync", source })
+    atomic::sync_folder(Some(folder)).map_err(|source| ShardError::Io {
+        path: folder.to_owned(),
+        doing: "sync",
+        source,
+    })
 }
 
 /// The folder of the split: if it was made here, it is removed again unless [kept](Self::keep).

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Checkpoint, CheckpointError, Result, read_meta};
-use crate::train::atomic;
+use crate::atomic;
 
 /// The rolling checkpoint of a run's folder.
 pub fn rolling_path(folder: &Path) -> PathBuf {

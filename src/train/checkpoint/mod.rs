@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use safetensors::tensor::SafeTensorError;
 use tch::Tensor;
 
-use super::atomic;
+use crate::atomic;
 use crate::config::{Arch, Value};
 use crate::weights;
 pub use crate::weights::{CheckpointError, Meta, read_meta};

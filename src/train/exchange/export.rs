@@ -9,9 +9,9 @@ use tch::Tensor;
 
 use super::identify::identify;
 use super::{ExchangeError, names::Shapes};
+use crate::atomic;
 use crate::config::{Arch, Value};
 use crate::nn::{BACKBONE, Stem};
-use crate::train::atomic;
 use crate::train::checkpoint::{Checkpoint, Stored};
 
 /// Key of the metadata entry that says where the backbone comes from.

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::{DATA, Position, Records};
+use crate::atomic;
 use crate::config::Value;
 use crate::train::log::LogError;
-use crate::train::{TrainError, atomic, report};
+use crate::train::{TrainError, report};
 
 impl Records {
     /// Writes down what the report shows beside numbers: `environment`, and the picture of `views` at the start of a run, or where it is

@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{atomic, csv};
+use super::csv;
+use crate::atomic;
 use page::Page;
 
 /// What the run was made on, in a run's folder.

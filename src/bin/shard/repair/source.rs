@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use metacl::shard::salvage::{Piece, Salvage};
-use metacl::shard::{EXTENSION, Location, NO_LABEL, shard_files};
+use metacl::shard::{Location, NO_LABEL, part_name, shard_files};
 
 use crate::shard::dataset::Place;
 use crate::shard::split::{KEPT, SOURCE_BYTES};
@@ -39,7 +39,7 @@ impl Source {
                 (most(stated().map(|stated| stated.parts)).unwrap_or(0), most(stated().map(|stated| stated.total)))
             }
         };
-        let expected = (0..parts).map(|part| folder.join(format!("{part:05}.{EXTENSION}")));
+        let expected = (0..parts).map(|part| folder.join(part_name(part.into())));
         let missing = expected.filter(|path| !paths.contains(path)).collect();
         Ok(Self { name: place.name.clone(), folder, files, missing, total })
     }

@@ -1,4 +1,4 @@
-//! Files that are there whole or not at all.
+//! Files that are there whole or not at all, whoever writes them: runs, shards, conversions.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 
 /// Puts at `path` what `fill` writes to the path it is given: a temporary name beside it, synced, renamed, the folder synced.
 ///
-/// The temporary name is fixed, so a killed run leaves at most one such file, and the next write replaces it; a run's folder has
-/// one writer (`run_dir` locks it).
-pub(super) fn replace<E: From<io::Error>>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
+/// The temporary name is fixed, so a kill leaves at most one such file, and the next write replaces it; the folder has one writer (those of runs and of
+/// conversions are locked).
+///
+/// # Errors
+/// What `fill` or the system refuses; `path` is as it was then.
+pub fn replace<E: From<io::Error>>(path: &Path, fill: impl FnOnce(&Path) -> Result<(), E>) -> Result<(), E> {
     let partial = partial_name(path);
     fill(&partial).inspect_err(|_| drop(fs::remove_file(&partial)))?;
     // Opened to write, as some systems sync no other handle.
@@ -19,12 +22,18 @@ pub(super) fn replace<E: From<io::Error>>(path: &Path, fill: impl FnOnce(&Path) 
 }
 
 /// Puts `text` at `path`.
-pub(super) fn replace_text(path: &Path, text: &str) -> io::Result<()> {
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_text(path: &Path, text: &str) -> io::Result<()> {
     replace(path, |partial| fs::write(partial, text))
 }
 
-/// Makes a rename or a removal in `folder` last. Windows has no such call and needs none.
-pub(super) fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
+/// Makes a rename or a removal in `folder` last; `None`, and on Windows, which has no such call and needs none, does nothing.
+///
+/// # Errors
+/// What the system refuses.
+pub fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
     match folder.filter(|_| cfg!(unix)) {
         Some(folder) if folder.as_os_str().is_empty() => File::open(".")?.sync_all(),
         Some(folder) => File::open(folder)?.sync_all(),
